@@ -1,0 +1,147 @@
+"""The few shapes that the stages of mapping hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fhir_source.source import FhirVersion
+
+if TYPE_CHECKING:
+    from fhir_mapping.contract import TimelineRow
+
+Precision = Literal["day", "month", "year", "interval"]
+Milestone = Literal[
+    "onset",
+    "first_provider",
+    "suspected",
+    "referral",
+    "booked",
+    "neurology",
+    "eeg",
+    "diagnosis",
+    "first_line",
+    "first_treatment",
+    "censored",
+]
+
+
+@dataclass(frozen=True)
+class MappingSettings:
+    """What mapping may be told. All of it is part of the input: same input, same settings, same rows."""
+
+    source: str
+    timezone: str = "UTC"
+    fhir_version: FhirVersion = "R4"
+    as_of: date | None = None  # None: the data-through date of the source
+    min_age_days: int = 14
+    max_age_days: int = 730
+    local_codes: Path | None = None  # a site's own rows for the value sets
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource in its newest version, with where it came from.
+
+    `body` is the parsed JSON. `last_updated` is meta.lastUpdated as it stands in the resource ("" when absent).
+    """
+
+    type: str
+    id: str
+    version_id: str
+    last_updated: str
+    body: dict[str, Any] = field(repr=False)
+    file: str = ""
+    line: int = 0
+    sha256: str = ""  # of the raw line, white space stripped
+
+    @property
+    def reference(self) -> str:
+        return f"{self.type}/{self.id}"
+
+    @property
+    def versioned(self) -> str:
+        """Type/id/version as the evidence column has it; version is `-` when the server gave none."""
+        return f"{self.type}/{self.id}/{self.version_id or '-'}"
+
+
+@dataclass(frozen=True)
+class InfantRecord:
+    """Everything known of one infant: the surviving Patient, those merged into it, and their resources.
+
+    `resources` holds patient-compartment types by type name, sorted by id; `references` holds Practitioner,
+    PractitionerRole, Organization, Location and Medication by `Type/id`, shared between infants.
+    """
+
+    infant: str
+    patient: Resource
+    merged: tuple[Resource, ...]
+    resources: dict[str, tuple[Resource, ...]] = field(repr=False)
+    references: dict[str, Resource] = field(repr=False)
+
+    def of(self, resource_type: str) -> tuple[Resource, ...]:
+        return self.resources.get(resource_type, ())
+
+
+@dataclass(frozen=True)
+class MilestoneEvent:
+    """Evidence that a milestone was reached between `low` and `high` (local dates), by one rule, from one resource."""
+
+    infant: str
+    milestone: Milestone
+    low: date
+    high: date
+    precision: Precision
+    rule: str  # id in docs/timeline.md
+    certainty: str  # coded, specialty, text, status ... ; how sure the rule is
+    resource_type: str
+    resource_id: str
+    version_id: str
+    detail: str = ""  # drug, class ...; a code of ours, never free text of the record
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A line or resource that can't be used, with why, and never with its value."""
+
+    file: str
+    line: int
+    type: str  # "" when not known
+    id: str  # "" when not known
+    reason: str  # not_json, no_id, unknown_type, unreadable_element, ...
+    path: str  # FHIR path of the element, "" for the whole line
+    message: str
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """The verdict of `fhir.resources` on one resource: empty `paths` means that it conforms."""
+
+    type: str
+    id: str
+    paths: tuple[str, ...]
+
+
+@dataclass
+class LedgerLine:
+    """The conservation law of one resource type: received is the sum of the rest."""
+
+    received: int = 0
+    in_scope: int = 0
+    out_of_scope: int = 0
+    superseded: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+
+
+@dataclass(frozen=True)
+class MappedInfant:
+    """One infant mapped: a row, or the reason why there is none."""
+
+    infant: str
+    row: TimelineRow | None
+    excluded: str | None  # age_outside_window, merged_away, no_birth_date, not_iess ...
+    events: tuple[MilestoneEvent, ...]
+    quarantined: tuple[Quarantined, ...] = ()

@@ -1,0 +1,63 @@
+"""What a source is: one FHIR server or folder, of kind `search`, `bulk` or `files`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["search", "bulk", "files"]
+FhirVersion = Literal["R4", "R5"]
+AuthKind = Literal["none", "smart", "client_secret", "basic", "bearer"]
+
+#: Types that belong to an infant, pulled by patient.
+PATIENT_TYPES = (
+    "Patient",
+    "RelatedPerson",
+    "Encounter",
+    "Condition",
+    "ServiceRequest",
+    "Coverage",
+    "Procedure",
+    "DiagnosticReport",
+    "MedicationRequest",
+    "MedicationAdministration",
+    "MedicationDispense",
+    "Appointment",
+    "Task",
+)
+#: Types that are pulled because one of the above refers to them.
+REFERENCED_TYPES = ("Practitioner", "PractitionerRole", "Organization", "Location", "Medication")
+IN_SCOPE_TYPES = PATIENT_TYPES + REFERENCED_TYPES
+
+
+@dataclass(frozen=True)
+class Auth:
+    """How to authenticate. `secret` and `private_key` are values, not paths, and never appear in `repr`."""
+
+    kind: AuthKind = "none"
+    client_id: str | None = None
+    token_url: str | None = None  # discovered from .well-known/smart-configuration when None
+    scope: str | None = None  # asked per resource type when None
+    username: str | None = None
+    secret: str | None = field(default=None, repr=False)  # client secret, password or bearer token
+    private_key: str | None = field(default=None, repr=False)  # PEM or JWK
+    key_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One FHIR server or folder, which is one site of the network."""
+
+    name: str  # [a-z0-9_-]+, used in paths and keys
+    kind: Kind
+    url: str  # FHIR base URL, or folder (local path or fsspec URL)
+    timezone: str = "UTC"  # IANA name: the site's local calendar
+    fhir_version: FhirVersion | None = None  # asked of the server when None (folders: R4)
+    auth: Auth = field(default_factory=Auth)
+    types: tuple[str, ...] = IN_SCOPE_TYPES
+    page_size: int = 200
+    concurrency: int = 4
+    overlap_seconds: int = 300  # re-read before the watermark, for clocks that disagree
+    ca_file: Path | None = None
+    timeout_seconds: float = 60.0
