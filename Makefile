@@ -1,0 +1,59 @@
+# Two commands matter: `make demo` shows the whole system, `make test` proves it. Nothing is needed but make and Python 3.11+.
+SHELL := /bin/bash
+.DEFAULT_GOAL := install
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_HOME ?= .demo
+
+.PHONY: install demo test lint types imports unit airflow format lock docs bench clean help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## build .venv from the hashed requirements
+
+$(STAMP): requirements.txt requirements-uv.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (set PYTHON=...)."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "Installed into $(VENV). Try: make demo"
+
+demo: $(STAMP) ## the whole system on this machine, through the real DAGs: about two minutes
+	@$(BIN)/iess demo --airflow --home $(DEMO_HOME)
+
+test: lint types imports unit ## everything that must hold
+
+lint: $(STAMP) ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## packages import one way
+	$(BIN)/lint-imports --no-cache
+
+unit: $(STAMP) ## pytest with coverage
+	$(BIN)/pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+airflow: $(STAMP) ## airflow standalone on the embedded PostgreSQL
+	@$(BIN)/iess airflow
+
+format: $(STAMP) ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(STAMP) ## compile requirements*.txt again
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --extra demo --extra dev pyproject.toml -o requirements.txt
+	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" - -o requirements-uv.txt
+
+clean: ## remove what the demo and the tests leave (not .venv)
+	rm -rf .demo .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache build *.egg-info
