@@ -1,0 +1,70 @@
+"""### iess_weekly_equity
+Measures the delays, runs the weekly detector over every week since the last run, raises at most one alert message,
+publishes the report, and delivers what waits in the outbox.
+
+* **Parameter** `as_of` (YYYY-MM-DD): measure as of that day instead of the run's own.
+* **When it fails**: clear the failed task. Results are keyed by the as-of date and are not written twice; a message
+  leaves the outbox once.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import CronTriggerTimetable, Param, dag, task
+
+from dags import calls
+
+
+@dag(
+    dag_id="iess_weekly_equity",
+    schedule=CronTriggerTimetable("0 7 * * MON", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["iess", "equity"],
+    doc_md=__doc__,
+    params={"as_of": Param(None, type=["null", "string"], format="date", title="As of")},
+    default_args={"owner": "iess", "retries": 2, "retry_delay": timedelta(minutes=2)},
+)
+def iess_weekly_equity() -> None:
+    @task
+    def measure() -> dict[str, object]:
+        from pipeline import weekly
+
+        measured: dict[str, object] = calls.call(weekly.measure, calls.settings(), calls.as_of())
+        return measured
+
+    @task
+    def detect() -> dict[str, object]:
+        from pipeline import weekly
+
+        detected: dict[str, object] = calls.call(weekly.detect, calls.settings(), calls.as_of())
+        return detected
+
+    @task
+    def alert() -> dict[str, object]:
+        from pipeline import weekly
+
+        alerted: dict[str, object] = calls.call(weekly.alert, calls.settings(), calls.as_of())
+        return alerted
+
+    @task
+    def publish() -> str:
+        from pipeline import weekly
+
+        report: str = calls.call(weekly.publish, calls.settings(), calls.as_of())
+        return report
+
+    @task
+    def notify() -> int:
+        from pipeline import weekly
+
+        delivered: int = calls.call(weekly.notify, calls.settings(), calls.clock())
+        return delivered
+
+    measure() >> detect() >> alert() >> publish() >> notify()
+
+
+iess_weekly_equity()

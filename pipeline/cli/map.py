@@ -1,0 +1,69 @@
+"""`iess map FOLDER --out FILE`: FHIR in a folder to referral timelines in a file. Pure: no database, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli.console import AsOf, Json, as_date, out, progress, show_json, table
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="Folder of NDJSON files (.ndjson, .ndjson.gz), any names.")],
+    out_file: Annotated[Path, typer.Option("--out", help="Timelines, as CSV or Parquet by the ending.")],
+    fhir_version: Annotated[
+        Literal["R4", "R5"], typer.Option("--fhir-version", help="Release of the resources.")
+    ] = "R4",
+    site_timezone: Annotated[
+        str, typer.Option("--site-timezone", help="IANA time zone of the site's calendar.")
+    ] = "UTC",
+    as_of: AsOf = None,
+    local_codes: Annotated[
+        Path | None, typer.Option("--local-codes", help="A site's own rows for the value sets (CSV).")
+    ] = None,
+    engine: Annotated[Literal["duckdb", "spark"], typer.Option("--engine", help="What scans the files.")] = "duckdb",
+    json: Json = False,
+) -> None:
+    """Map a folder of FHIR to one row an infant, with a ledger and a quarantine beside it."""
+    from fhir_mapping.model import MappingSettings
+    from fhir_mapping.run import map_folder
+    from fhir_source.errors import SettingsError
+    from pipeline.settings import known_timezone
+
+    try:
+        known_timezone(site_timezone)
+    except ValueError as error:
+        raise SettingsError(f"--site-timezone: {error}") from None
+    settings = MappingSettings(
+        source=folder.resolve().name,
+        timezone=site_timezone,
+        fhir_version=fhir_version,
+        as_of=as_date(as_of),
+        local_codes=local_codes,
+    )
+    with progress("mapping", enabled=not json) as advance:
+        report = map_folder(folder, out_file, settings, engine=engine, progress=advance)
+    ledger = [
+        (kind, line.received, line.in_scope, line.out_of_scope, line.superseded, line.deleted, line.quarantined)
+        for kind, line in sorted(report.ledger.items())
+    ]
+    names = ("type", "received", "in_scope", "out_of_scope", "superseded", "deleted", "quarantined")
+    if json:
+        show_json(
+            {
+                "timelines": report.rows,
+                "excluded": report.excluded,
+                "ledger": [dict(zip(names, line, strict=True)) for line in ledger],
+                "out": str(out_file),
+            }
+        )
+        return
+    out.print(table("Ledger", names, ledger))
+    out.print(f"{report.rows} timelines in {out_file}")
+    for reason, count in sorted(report.excluded.items()):
+        out.print(f"{count} infants without a row: {reason}")
+    quarantined = sum(line[-1] for line in ledger)
+    if quarantined:
+        out.print(f"[yellow]{quarantined} lines or resources quarantined[/]: reasons in {out_file}.quarantine.csv")

@@ -1,0 +1,29 @@
+"""`iess pull SOURCE`: bring a source's FHIR resources into the landing zone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import Json, out, progress, show_json, table
+from pipeline.cli.context import clock_of, settings_of
+
+
+def command(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A source named in the settings.")],
+    json: Json = False,
+) -> None:
+    """Pull a source into the landing zone (nothing is loaded yet)."""
+    from pipeline import steps
+
+    settings = settings_of(context)
+    with progress(f"pulling {source}") as advance:
+        pulled = steps.pull(settings, settings.source(source), clock_of(settings), progress=advance)
+    if json:
+        show_json(asdict(pulled))
+        return
+    out.print(table(f"Pull {pulled.pull_id} of {source}", ("type", "received"), sorted(pulled.counts.items())))
+    out.print(f"Landed, not loaded yet: [bold]iess load {source}[/]")

@@ -1,0 +1,112 @@
+"""What a step returns: ids and counts, never rows, so that an XCom can hold it and `--json` can print it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """One landed pull. `counts`: resources received, by type."""
+
+    source: str
+    pull_id: str
+    kind: str
+    since: str | None
+    transaction_time: str
+    counts: dict[str, int]
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What of a pull concerns the cohort."""
+
+    source: str
+    pull_id: str
+    infants: int
+    joined: int
+    resources: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What mapping made of the infants that a pull touched."""
+
+    source: str
+    pull_id: str
+    infants: int
+    timelines: int
+    excluded: dict[str, int]
+    nonconformant: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Gated:
+    """The gate's verdict over one pull. `failed`: rule id -> failing rows."""
+
+    source: str
+    pull_id: str
+    rules: int
+    blocked: bool
+    failed: dict[str, int]
+    errors: list[str]
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """The conservation law of one resource type: received is the sum of the rest."""
+
+    resource_type: str
+    received: int
+    loaded: int
+    unchanged: int
+    superseded: int
+    deleted: int
+    out_of_scope: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One pull in the warehouse, with its ledger."""
+
+    source: str
+    pull_id: str
+    ledger: list[LedgerEntry]
+    timelines_opened: int
+    timelines_closed: int
+    warnings: dict[str, int] = field(default_factory=dict)  # gate rules of severity warning -> failing rows
+
+
+@dataclass(frozen=True)
+class DelayByGroup:
+    """One line of the table of delays: a measure in one group."""
+
+    measure: str
+    dimension: str
+    group: str
+    infants: int
+    late: int
+    share_late: float | None
+    low: float | None
+    high: float | None
+    median_days: float | None
+
+
+@dataclass(frozen=True)
+class Weekly:
+    """One weekly run."""
+
+    run_id: str
+    as_of: str
+    weeks: int
+    charts: int
+    signals: int
+    delays: list[DelayByGroup]
+    alerts: list[str]  # the messages, as sent
+    delivered: int
+    report: str | None

@@ -1,0 +1,210 @@
+"""One plain function a step: what a DAG task calls, and what the command line calls.
+
+Each takes the settings and ids and returns a small record (`pipeline.records`). Each may be killed at any moment and
+run again: pulls land whole or not at all, staging is replaced, and a load is one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expectations import gate as gates
+from expectations.errors import GateBlocked
+from fhir_mapping import codes as value_sets
+from fhir_mapping.assemble import infant_records
+from fhir_mapping.conformance import verdicts
+from fhir_mapping.mapping import map_infant
+from fhir_mapping.model import MappingSettings
+from fhir_mapping.newest import newest
+from fhir_mapping.select import InputFile, Selection, select
+from fhir_source.errors import UnreadableInput
+from fhir_source.landing import LandingZone
+from fhir_source.pull import pull as pull_source
+from fhir_source.source import Source
+from pipeline.database import database_url, open_warehouse
+from pipeline.hash_key import hash_key
+from pipeline.records import Gated, LedgerEntry, Loaded, Mapped, Pulled, Selected
+from warehouse import staging, state
+from warehouse.gates import record as record_gates
+from warehouse.load import load as load_staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fhir_mapping.codes import Codes
+    from fhir_mapping.model import Resource
+    from fhir_source.landing import Manifest
+    from fhir_source.source import FhirVersion
+    from pipeline.clock import Clock
+    from pipeline.settings import Settings
+
+    Progress = Callable[[str, int], None]
+
+
+def folder_source(folder: Path, *, timezone: str, fhir_version: FhirVersion | None) -> Source:
+    """A source for a folder that the settings don't name: its name is the folder's."""
+    if not folder.is_dir():
+        raise UnreadableInput("There is no such folder", file=str(folder), next_step="check the path")
+    name = re.sub(r"[^a-z0-9_-]+", "-", folder.resolve().name.lower()).strip("-") or "folder"
+    return Source(name=name, kind="files", url=str(folder), timezone=timezone, fhir_version=fhir_version)
+
+
+def pull(settings: Settings, source: Source, clock: Clock, *, progress: Progress | None = None) -> Pulled:
+    """Bring what is new since the watermark into the landing zone."""
+    with open_warehouse(settings) as engine:
+        since = state.watermark(engine, source.name)
+        known = state.known_infants(engine, source.name)
+    manifest = pull_source(
+        source,
+        LandingZone(settings.landing_root),
+        pull_id=clock.pull_id,
+        since=since,
+        now=clock.now,
+        cohort_codes=_codes(settings).pairs(*COHORT_ROLES),
+        known_infants=sorted(known),
+        progress=progress,
+    )
+    return Pulled(
+        source=manifest.source,
+        pull_id=manifest.pull_id,
+        kind=manifest.kind,
+        since=manifest.since,
+        transaction_time=manifest.transaction_time,
+        counts=dict(sorted(manifest.counts.items())),
+        left_out=list(manifest.left_out),
+        notes=list(manifest.notes),
+    )
+
+
+def pending(settings: Settings, source: str) -> list[str]:
+    """Ids of the landed pulls that the warehouse does not hold yet, oldest first."""
+    with open_warehouse(settings) as engine:
+        loaded = state.loaded_pulls(engine, source)
+    return [found.pull_id for found in _landing(settings).pulls(source) if found.pull_id not in loaded]
+
+
+def select_pull(settings: Settings, source: Source, pull_id: str, *, progress: Progress | None = None) -> Selected:
+    """Find the cohort's resources in a landed pull and stage them."""
+    landing = _landing(settings)
+    manifest = landing.manifest(source.name, pull_id)
+    landing.verify(manifest)
+    with open_warehouse(settings) as engine:
+        known = state.known_infants(engine, source.name)
+        options = _mapping_settings(settings, source, manifest, None)
+        codes = _codes(settings)
+        selection = select(_files(landing, manifest), options, codes, known_infants=known)
+        joined = selection.infants - known
+        history = [found for found in landing.pulls(source.name) if found.pull_id < pull_id]
+        if joined and history and source.kind != "search":
+            # An infant who joins brings their earlier resources: they landed before anyone knew the diagnosis.
+            # A search source has already asked the server for them.
+            selection = selection.with_history(
+                select(
+                    [file for earlier in history for file in _files(landing, earlier)],
+                    options,
+                    codes,
+                    known_infants=joined,
+                    only_known=True,
+                )
+            )
+        staging.stage_selection(engine, manifest, selection)
+    if progress:
+        progress("selected", len(selection.resources))
+    return Selected(
+        source=source.name,
+        pull_id=pull_id,
+        infants=len(selection.infants),
+        joined=len(joined),
+        resources=len(selection.resources),
+        quarantined=len(selection.quarantined),
+    )
+
+
+def map_pull(
+    settings: Settings, source: Source, pull_id: str, clock: Clock, *, progress: Progress | None = None
+) -> Mapped:
+    """Map the infants that the pull touched, from all that is known of them, and stage their timelines."""
+    manifest = _landing(settings).manifest(source.name, pull_id)
+    with open_warehouse(settings) as engine:
+        staged = staging.staged_resources(engine, source.name, pull_id)
+        touched = staging.touched_infants(engine, source.name, pull_id)
+        resources, _ = newest([*state.current_resources(engine, source.name, touched), *staged])
+        options = _mapping_settings(settings, source, manifest, clock)
+        codes = _codes(settings)
+        mapped = []
+        for record in infant_records(resources):
+            mapped.append(map_infant(record, options, codes))
+            if progress:
+                progress("infants mapped", 1)
+        conformance = verdicts(staged, manifest.fhir_version)
+        staging.stage_mapping(engine, source.name, pull_id, mapped, conformance)
+    return Mapped(
+        source=source.name,
+        pull_id=pull_id,
+        infants=len(mapped),
+        timelines=sum(one.row is not None for one in mapped),
+        excluded=dict(sorted(Counter(one.excluded for one in mapped if one.excluded).items())),
+        nonconformant=sum(bool(verdict.paths) for verdict in conformance),
+        quarantined=sum(len(one.quarantined) for one in mapped),
+    )
+
+
+def gate_pull(settings: Settings, source: str, pull_id: str, *, progress: Progress | None = None) -> Gated:
+    """Run the expectations over what is staged; `GateBlocked` when a critical one fails."""
+    with database_url(settings) as url:
+        reports = [gates.run(url, layer, source=source, pull_id=pull_id) for layer in ("staged", "timeline")]
+    results = [result for report in reports for result in report.results]
+    with open_warehouse(settings) as engine:
+        record_gates(engine, source=source, pull_id=pull_id, results=results)
+    if progress:
+        progress("expectations", len(results))
+    gated = Gated(
+        source=source,
+        pull_id=pull_id,
+        rules=len(results),
+        blocked=any(report.blocked for report in reports),
+        failed={result.rule_id: result.failing_rows for result in results if result.status == "fail"},
+        errors=[result.rule_id for result in results if result.status == "error"],
+    )
+    if gated.blocked:
+        raise GateBlocked(
+            f"Critical expectations failed: {', '.join(sorted({*gated.failed, *gated.errors}))}",
+            source=source,
+            kept="the landed pull and its staged rows; the warehouse is unchanged",
+            next_step="see the rules in docs/expectations.md, mend the source or the mapping, and run iess load again",
+        )
+    return gated
+
+
+def load_pull(settings: Settings, source: str, pull_id: str) -> Loaded:
+    """One transaction: what is staged, the ledger and the watermark."""
+    manifest = _landing(settings).manifest(source, pull_id)
+    with open_warehouse(settings) as engine:
+        report = load_staged(engine, manifest, hash_key=hash_key(settings))
+    return Loaded(
+        source=source,
+        pull_id=pull_id,
+        ledger=[LedgerEntry(**entry) for entry in report.ledger],
+        timelines_opened=report.timelines_opened,
+        timelines_closed=report.timelines_closed,
+    )
+
+
+def process(
+    settings: Settings, source: Source, pull_id: str, clock: Clock, *, progress: Progress | None = None
+) -> Loaded:
+    """Select, map, gate and load one landed pull."""
+    select_pull(settings, source, pull_id, progress=progress)
+    map_pull(settings, source, pull_id, clock, progress=progress)
+    gate_pull(settings, source.name, pull_id, progress=progress)
+    return load_pull(settings, source.name, pull_id)
+
+
+def process_pending(
+    settings: Settings, source: Source, clock: Clock, *, progress: Progress | None = None
+) -> list[Loaded]:
+    """Process every landed pull that is not loaded, in order: each starts from what the one before left."""
+    return [process(settings, source, pull_id, clock, progress=progress) for pull_id in pending(settings, source.name)]

@@ -1,0 +1,93 @@
+"""Settings: one file, variables over it, credentials never in it, and one clear line for a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fhir_source.errors import SettingsError
+from pipeline.hash_key import hash_key
+from pipeline.settings import load_settings
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "iess.toml"
+    file.write_text(text)
+    return file
+
+
+SOURCE = '[sources.north]\nkind = "search"\nurl = "https://fhir.example.org/r4"\ntimezone = "America/Chicago"\n'
+
+
+def test_paths_of_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, 'home = "state"\n[sources.a]\nkind = "files"\nurl = "export"\n')
+    settings = load_settings(file)
+    assert settings.home == tmp_path / "state"
+    assert settings.source("a").url == str(tmp_path / "export")
+
+
+def test_a_variable_speaks_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IESS_SOURCES__NORTH__PAGE_SIZE", "7")
+    source = load_settings(written(tmp_path, SOURCE)).source("north")
+    assert (source.page_size, source.timezone) == (7, "America/Chicago")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[sources.a]\nkind = "ftp"\nurl = "x"\n', "sources.a.kind"),
+        (SOURCE.replace("America/Chicago", "Mars/Olympus"), "not an IANA time zone"),
+        (SOURCE + "page_sise = 3\n", "sources.north.page_sise"),
+        ('[sources."North Side"]\nkind = "files"\nurl = "x"\n', "use lower-case letters"),
+        (SOURCE + 'types = ["Observation"]\n', "not in scope: Observation"),
+        ("home = [\n", "Not valid TOML"),
+        (SOURCE + '[sources.north.auth]\nkind = "bearer"\nsecret = "abc123"\n', "is a credential"),
+        ('hash_key = "abc123"\n', "is a credential"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(written(tmp_path, text))
+    message = str(caught.value)
+    assert said in message
+    assert "\n" not in message
+    assert "abc123" not in message
+    assert caught.value.exit_code == 10
+
+
+def test_a_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IESS_SORCES__NORTH__PAGE_SIZE", "7")
+    with pytest.raises(SettingsError, match="IESS_SORCES__NORTH__PAGE_SIZE"):
+        load_settings(written(tmp_path, SOURCE))
+
+
+def test_a_credential_file_must_be_private(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("the key")
+    key.chmod(0o644)
+    file = written(tmp_path, SOURCE + '[sources.north.auth]\nkind = "smart"\nprivate_key_file = "key.pem"\n')
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load_settings(file).source("north")
+    key.chmod(0o600)
+    source = load_settings(file).source("north")
+    assert source.auth.private_key == "the key"
+    assert "the key" not in repr(source)
+
+
+def test_an_unknown_source_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="know: north"):
+        load_settings(written(tmp_path, SOURCE)).source("south")
+
+
+def test_a_named_file_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="does not exist"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_the_hash_key_is_made_once_and_private(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, 'home = "state"\n'))
+    first = hash_key(settings)
+    assert len(first) == 64
+    assert hash_key(settings) == first
+    assert (tmp_path / "state" / "hash.key").stat().st_mode & 0o777 == 0o600
