@@ -1,0 +1,53 @@
+"""One spelling for each system and code: what real records write in many ways."""
+
+from __future__ import annotations
+
+import re
+
+ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
+ICD_9_CM = "http://hl7.org/fhir/sid/icd-9-cm"
+ICD_10_WHO = "http://hl7.org/fhir/sid/icd-10"
+SNOMED_CT = "http://snomed.info/sct"
+CDC_RACE = "urn:oid:2.16.840.1.113883.6.238"
+MONDO = "http://purl.obolibrary.org/obo/mondo.owl"
+ORPHANET = "http://www.orpha.net"
+HPO = "http://human-phenotype-ontology.org"
+NUCC = "http://nucc.org/provider-taxonomy"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+
+_PREFIXED = {MONDO: "MONDO", ORPHANET: "ORPHA", HPO: "HP"}
+_DIGITS = re.compile(r"\d+")
+
+
+def normal_uri(uri: str) -> str:
+    """A system's URI for comparison: no version, no trailing slash, http, an OID always as `urn:oid:`; lower case."""
+    text = uri.strip().partition("|")[0].rstrip("/").lower()
+    if text.startswith("https://"):
+        text = "http://" + text[8:]
+    if text[:2] in {"1.", "2."} and text.replace(".", "").isdigit():
+        text = "urn:oid:" + text
+    return text
+
+
+def normal_code(system: str, code: str) -> str:
+    """The code as the value sets spell it. `system` is the preferred URI.
+
+    ICD codes get their dot and capitals (`g40822` is G40.822), CDC race numbers their hyphen (`20545` is 2054-5,
+    only in that system), ontology ids their prefix; all lose surrounding white space.
+    """
+    text = code.strip()
+    if system in (ICD_10_CM, ICD_10_WHO):
+        return _dotted(text.upper(), 3)
+    if system == ICD_9_CM:
+        return _dotted(text.upper(), 4 if text[:1] in "Ee" else 3)
+    if system == CDC_RACE:
+        return f"{text[:4]}-{text[4]}" if len(text) == 5 and text.isdigit() else text
+    if system in _PREFIXED:
+        digits = _DIGITS.search(text)
+        return f"{_PREFIXED[system]}:{digits.group()}" if digits else text
+    return text.upper() if system == NUCC else text
+
+
+def _dotted(text: str, head: int) -> str:
+    plain = text.replace(".", "").replace(" ", "")
+    return plain if len(plain) <= head else f"{plain[:head]}.{plain[head:]}"
