@@ -1,0 +1,53 @@
+"""What a weekly run may be told. All of it is part of its input: same data, same settings, same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from surveillance.measures.registry import Chart, default_charts
+
+
+@dataclass(frozen=True)
+class SurveillanceSettings:
+    """Defaults suit a network of a few hospitals. Days are whole days."""
+
+    #: False alerts a year that the network tolerates over all alerting charts together (B).
+    budget: float = 1.0
+    charts: tuple[Chart, ...] = field(default_factory=default_charts)
+    #: Odds ratio up to which a difference isn't material; above 1 useful beyond about 2,000 cases a year.
+    margin: float = 1.0
+    #: A block is held until it has at least this many of the reference.
+    min_reference: int = 1
+    #: Days from an event until it can be relied on to be in the warehouse.
+    maturity_lag_days: int = 14
+    #: The same where a source needs another; wins over `maturity_lag_days`.
+    lag_days_by_source: Mapping[str, int] = field(default_factory=dict)
+    #: Below this a stratum has its counts reported, and no estimate.
+    min_n: int = 5
+    #: A curve under left truncation starts when this many are at risk.
+    min_at_risk: int = 5
+    #: Horizon of the restricted mean: "days waited in the first 28 days".
+    horizon_days: int = 28
+    #: Weeks of the rolling window beside the cumulative one.
+    window_weeks: int = 52
+    #: Hours from first contact after which an infant without neurology is on the work list.
+    waiting_hours: int = 72
+    #: Counts of 1 to this many are suppressed in what is published (CMS: 10).
+    suppress_up_to: int = 10
+    suppression: bool = True
+    #: Who answers for alerts, as named in every message.
+    owner: str = "the network's quality lead"
+    #: Where those who may see infants find them; no PHI, no identifier.
+    worklist_link: str = ""
+    code_version: str = "0.1.0"
+
+    def lag(self, source: str) -> int:
+        return self.lag_days_by_source.get(source, self.maturity_lag_days)
+
+    def fingerprint(self) -> str:
+        """Hash of all settings, as every result carries it."""
+        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
