@@ -105,3 +105,10 @@ class LandingDamaged(IessError):
     """A landed file no longer matches its manifest (checksum, rows), or the manifest is missing."""
 
     exit_code = 16
+
+
+class PullInProgress(IessError):
+    """Another process is writing the same pull."""
+
+    retriable = True
+    exit_code = 17

@@ -1,11 +1,35 @@
-"""The landing zone: immutable files and, last and atomically, a manifest. No manifest, no pull."""
+"""The landing zone: immutable files and, last and atomically, a manifest. No manifest, no pull.
+
+    landing/<source>/<pull id>/<Type>.<nnn>.ndjson.gz
+    landing/<source>/<pull id>/manifest.json
+
+The shapes and the reading side are here; `fhir_source.writer` writes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import gzip
+import hashlib
+import re
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from fhir_source.source import FhirVersion, Kind
+import orjson
+
+from fhir_source.errors import LandingDamaged, SettingsError
+from fhir_source.source import FhirVersion, Kind, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fhir_source.writer import PullWriter
+
+Role = Literal["output", "deleted", "error"]
+
+MANIFEST = "manifest.json"
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -18,7 +42,7 @@ class LandedFile:
     bytes: int  # of the compressed file
     sha256: str  # of the compressed file
     origin: str | None = None  # name of the file it was copied from (kind `files`, `bulk`)
-    role: Literal["output", "deleted", "error"] = "output"
+    role: Role = "output"
 
 
 @dataclass(frozen=True)
@@ -36,3 +60,113 @@ class Manifest:
     left_out: tuple[str, ...] = ()  # types that the server doesn't offer
     notes: tuple[str, ...] = ()  # PHI-free remarks: overlap used, parameters that the server dropped
     counts: dict[str, int] = field(default_factory=dict)  # rows by resource type
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2) + b"\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Raises ValueError, KeyError or TypeError when `text` is not a manifest."""
+        body: dict[str, Any] = orjson.loads(text)
+        body["files"] = tuple(LandedFile(**file) for file in body["files"])
+        for name in ("left_out", "notes"):
+            body[name] = tuple(body[name])
+        return cls(**body)
+
+
+class LandingZone:
+    """A folder of pulls, one below the other: source, then pull id."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+
+    def folder(self, source_name: str, pull_id: str) -> Path:
+        """Raises SettingsError for a name that is not fit for a path."""
+        for name in (source_name, pull_id):
+            if not _SAFE_NAME.fullmatch(name):
+                raise SettingsError(f"{name!r} can't be the name of a source or of a pull")
+        return self.root / source_name / pull_id
+
+    def begin(self, source: Source, pull_id: str) -> PullWriter:
+        """A writer for this pull, to be used as a context; it takes up what an interrupted run left whole."""
+        from fhir_source.writer import PullWriter
+
+        return PullWriter(self.folder(source.name, pull_id), source, pull_id)
+
+    def find(self, source_name: str, pull_id: str) -> Manifest | None:
+        """The manifest of a committed pull, None when there is none. Raises LandingDamaged when it can't be read."""
+        path = self.folder(source_name, pull_id) / MANIFEST
+        if not path.is_file():
+            return None
+        try:
+            return Manifest.from_json(path.read_bytes())
+        except (ValueError, KeyError, TypeError) as error:
+            raise LandingDamaged(
+                "The manifest of a pull can't be read",
+                source=source_name,
+                file=f"{pull_id}/{MANIFEST}",
+                next_step="remove the pull's folder and pull again",
+            ) from error
+
+    def manifest(self, source_name: str, pull_id: str) -> Manifest:
+        """Raises LandingDamaged when the pull was never committed."""
+        found = self.find(source_name, pull_id)
+        if found is None:
+            raise LandingDamaged(
+                f"Pull {pull_id} has no manifest: it was never finished",
+                source=source_name,
+                next_step="run the pull again with the same id; what is whole is kept",
+            )
+        return found
+
+    def pulls(self, source_name: str) -> list[Manifest]:
+        """Committed pulls of a source, oldest first."""
+        parent = self.folder(source_name, "any").parent
+        if not parent.is_dir():
+            return []
+        found = (self.find(source_name, entry.name) for entry in sorted(parent.iterdir()) if entry.is_dir())
+        return [manifest for manifest in found if manifest]
+
+    def paths(self, manifest: Manifest, role: Role = "output") -> list[tuple[LandedFile, Path]]:
+        """The files of a pull that have this role, in the manifest's order."""
+        folder = self.folder(manifest.source, manifest.pull_id)
+        return [(file, folder / file.path) for file in manifest.files if file.role == role]
+
+    def verify(self, manifest: Manifest) -> None:
+        """Read every file of a pull again. Raises LandingDamaged when bytes, checksum or rows differ."""
+        folder = self.folder(manifest.source, manifest.pull_id)
+        for file in manifest.files:
+            fault = _fault(folder / file.path, file)
+            if fault:
+                raise LandingDamaged(
+                    f"A landed file {fault}",
+                    source=manifest.source,
+                    file=f"{manifest.pull_id}/{file.path}",
+                    next_step="restore the file, or remove the pull's folder and pull again",
+                )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fault(path: Path, expected: LandedFile) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    if path.stat().st_size != expected.bytes:
+        return "has another size than its manifest says"
+    if digest(path) != expected.sha256:
+        return "no longer matches its checksum"
+    try:
+        rows = sum(1 for line in read_lines(path) if line.strip())
+    except (OSError, EOFError, zlib.error):
+        return "can't be unpacked"
+    return None if rows == expected.rows else "has another number of rows than its manifest says"
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Lines of a landed file, in bounded memory (one line at a time)."""
+    with gzip.open(path, "rb") as stream:
+        yield from stream

@@ -9,6 +9,7 @@ from typing import Literal
 Kind = Literal["search", "bulk", "files"]
 FhirVersion = Literal["R4", "R5"]
 AuthKind = Literal["none", "smart", "client_secret", "basic", "bearer"]
+ExportLevel = Literal["system", "patient", "group"]
 
 #: Types that belong to an infant, pulled by patient.
 PATIENT_TYPES = (
@@ -57,7 +58,17 @@ class Source:
     auth: Auth = field(default_factory=Auth)
     types: tuple[str, ...] = IN_SCOPE_TYPES
     page_size: int = 200
-    concurrency: int = 4
+    concurrency: int = 4  # requests under way at once, at most; 429 and 503 lower it
     overlap_seconds: int = 300  # re-read before the watermark, for clocks that disagree
-    ca_file: Path | None = None
-    timeout_seconds: float = 60.0
+    ca_file: Path | None = None  # PEM of a private certificate authority, instead of the system's
+    client_cert: Path | None = None  # PEM, for mutual TLS
+    client_key: Path | None = None  # PEM; None when client_cert holds the key too
+    timeout_seconds: float = 60.0  # without an answer, or with less than 1 kB/s of it
+    attempts: int = 8  # of one request, before the pull gives up
+    max_wait_seconds: float = 120.0  # longest sleep between two attempts, whatever Retry-After says
+    token_origins: tuple[str, ...] = ()  # further origins (scheme://host:port) that may get the token, e.g. a file host
+    export_level: ExportLevel = "system"  # kind `bulk`
+    group: str | None = None  # id of the Group to export, for export_level `group`
+    type_filters: tuple[str, ...] = ()  # kind `bulk`: `_typeFilter` values, e.g. "Encounter?date=ge2024-01-01"
+    max_poll_seconds: float = 600.0  # kind `bulk`: longest wait between two looks at a running export
+    export_hours: float = 24.0  # kind `bulk`: an export that runs longer is given up

@@ -1,0 +1,297 @@
+"""Authorisation: SMART Backend Services, client secret, basic, bearer, none.
+
+A token is kept in memory only. Its renewal happens once for all concurrent requests: each request remembers the
+generation of the token that it used, and a refusal renews only when no other request has done so meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import stamina
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from fhir_source.errors import CredentialsRefused, SettingsError, SourceMisbehaved, SourceUnreachable
+from fhir_source.origins import is_loopback
+
+if TYPE_CHECKING:
+    from fhir_source.source import Source
+
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_LIFE = 240  # seconds; SMART allows 300, and clocks differ
+_EARLY = 30.0  # seconds before its end at which a token is renewed
+_BITS = {384: "ES384", 256: "ES256"}
+_TOKEN_ATTEMPTS = 4
+
+
+class Authoriser(Protocol):
+    """Gives the headers that authorise a request."""
+
+    generation: int
+
+    async def headers(self) -> dict[str, str]:
+        """Raises CredentialsRefused when the server won't give a token."""
+
+    async def renew(self, generation: int) -> None:
+        """The server refused (401) a request made with this generation. Raises CredentialsRefused if nothing can be
+        done.
+        """
+
+    def widen(self) -> bool:
+        """Ask for all types at once from now on; False when that is not in our hands."""
+
+
+@dataclass
+class _Fixed:
+    """Headers that never change: none, basic, bearer."""
+
+    source: Source
+    fixed: dict[str, str]
+    generation: int = 0
+
+    async def headers(self) -> dict[str, str]:
+        return self.fixed
+
+    async def renew(self, generation: int) -> None:
+        said = "asks for credentials, and none are set" if not self.fixed else "refused the credentials"
+        raise CredentialsRefused(
+            f"The server {said} (401)", source=self.source.name, next_step="check the connection's credentials"
+        )
+
+    def widen(self) -> bool:
+        return False
+
+
+class _Token:
+    """OAuth 2.0 client credentials: with a signed assertion (SMART Backend Services) or a client secret."""
+
+    def __init__(self, source: Source, client: httpx.AsyncClient) -> None:
+        self.source = source
+        self.generation = 0
+        self.granted: str | None = None  # scopes, as the server says
+        self._client = client
+        self._lock = asyncio.Lock()
+        self._value: str | None = None
+        self._ends = 0.0
+        self._wide = False
+        self._endpoint: str | None = source.auth.token_url
+        self._offers: dict[str, Any] = {}
+        if source.auth.kind == "smart":
+            self._key = signing_key(source)
+
+    async def headers(self) -> dict[str, str]:
+        if self._value is None or time.monotonic() >= self._ends:
+            await self._replace(self.generation)
+        return {"Authorization": f"Bearer {self._value}"}
+
+    async def renew(self, generation: int) -> None:
+        await self._replace(generation)
+
+    def widen(self) -> bool:
+        if self.source.auth.scope or self._wide:
+            return False
+        self._wide = True
+        self._value = None
+        return True
+
+    async def _replace(self, generation: int) -> None:
+        async with self._lock:
+            if generation != self.generation and self._value is not None:
+                return  # another request has renewed it meanwhile
+            endpoint = await self._token_endpoint()
+            answer = await self._ask(endpoint)
+            self._value = str(answer["access_token"])
+            self.granted = answer.get("scope")
+            self._ends = time.monotonic() + _usable_for(answer.get("expires_in"))
+            self.generation += 1
+
+    async def _ask(self, endpoint: str) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        async for attempt in stamina.retry_context(
+            on=_TryAgain, attempts=_TOKEN_ATTEMPTS, timeout=None, wait_max=min(5.0, self.source.max_wait_seconds)
+        ):
+            with attempt:
+                try:
+                    answer = await self._ask_once(endpoint, last=attempt.num == _TOKEN_ATTEMPTS)
+                except httpx.TransportError as error:
+                    if attempt.num < _TOKEN_ATTEMPTS:
+                        raise _TryAgain from None
+                    raise SourceUnreachable(
+                        f"The token endpoint can't be reached ({type(error).__name__})", source=self.source.name
+                    ) from None
+        return answer
+
+    async def _ask_once(self, endpoint: str, *, last: bool) -> dict[str, Any]:
+        form, headers = self._request(endpoint)
+        response = await self._client.post(endpoint, data=form, headers={"Accept": "application/json", **headers})
+        try:
+            body = response.json()
+        except ValueError:
+            body = {}
+        if response.status_code == 200 and isinstance(body, dict) and isinstance(body.get("access_token"), str):
+            return body
+        code = body.get("error") if isinstance(body, dict) else None
+        # A bare 400 without an OAuth error code comes and goes (seen at Epic when a token is renewed).
+        if not last and (response.status_code >= 429 or (response.status_code == 400 and not code)):
+            raise _TryAgain
+        if response.status_code >= 429:
+            raise SourceUnreachable(f"The token endpoint answers {response.status_code}", source=self.source.name)
+        known = code if isinstance(code, str) and code.replace("_", "").isalpha() else "no OAuth error code"
+        raise CredentialsRefused(
+            f"The token endpoint gave no token ({response.status_code}, {known})",
+            source=self.source.name,
+            next_step=_ADVICE.get(known, "check client id, key and key id against the registration"),
+        )
+
+    def _request(self, endpoint: str) -> tuple[dict[str, str], dict[str, str]]:
+        auth = self.source.auth
+        form = {"grant_type": "client_credentials", "scope": self._scope()}
+        if auth.kind == "smart":
+            return {**form, "client_assertion_type": _ASSERTION, "client_assertion": self._assertion(endpoint)}, {}
+        methods = self._offers.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        if "client_secret_basic" in methods:
+            return form, {"Authorization": _basic(auth.client_id or "", auth.secret or "")}
+        return {**form, "client_id": auth.client_id or "", "client_secret": auth.secret or ""}, {}
+
+    def _assertion(self, endpoint: str) -> str:
+        key, algorithm, key_id = self._key
+        issued = int(time.time())
+        claims = {
+            "iss": self.source.auth.client_id,
+            "sub": self.source.auth.client_id,
+            "aud": endpoint,
+            "iat": issued,
+            "exp": issued + _ASSERTION_LIFE,
+            "jti": secrets.token_urlsafe(24),
+        }
+        headers = {"typ": "JWT", **({"kid": key_id} if key_id else {})}
+        return jwt.encode(claims, key, algorithm=algorithm, headers=headers)
+
+    def _scope(self) -> str:
+        if self.source.auth.scope:
+            return self.source.auth.scope
+        capabilities = self._offers.get("capabilities") or []
+        # Servers misadvertise what they know: version 1 scopes unless only version 2 is offered.
+        right = "rs" if "permission-v2" in capabilities and "permission-v1" not in capabilities else "read"
+        if self._wide:
+            return f"system/*.{right}"
+        extra = ("Group",) if self.source.kind == "bulk" and self.source.export_level == "group" else ()
+        return " ".join(f"system/{name}.{right}" for name in (*self.source.types, *extra))
+
+    async def _token_endpoint(self) -> str:
+        if self._endpoint is None:
+            self._endpoint = await self._discover()
+        if urlsplit(self._endpoint).scheme != "https" and not is_loopback(self._endpoint):
+            raise SettingsError("The token endpoint is not https", source=self.source.name)
+        return self._endpoint
+
+    async def _discover(self) -> str:
+        url = f"{self.source.url.rstrip('/')}/.well-known/smart-configuration"
+        try:
+            response = await self._client.get(url, headers={"Accept": "application/json"})
+            offers: Any = response.json() if response.status_code == 200 else None
+        except httpx.TransportError as error:
+            raise SourceUnreachable(
+                f"The server's SMART configuration can't be reached ({type(error).__name__})", source=self.source.name
+            ) from None
+        except ValueError:
+            offers = None
+        endpoint = offers.get("token_endpoint") if isinstance(offers, dict) else None
+        if not isinstance(endpoint, str):
+            raise SourceMisbehaved(
+                "The server's SMART configuration names no token endpoint",
+                source=self.source.name,
+                next_step="set token_url",
+            )
+        self._offers = offers
+        return endpoint
+
+
+class _TryAgain(Exception):
+    """The token endpoint may do better next time."""
+
+
+_ADVICE = {
+    "invalid_scope": "register the client for the scopes asked, or set scope",
+    "invalid_client": "check client id, key and key id against the registration, and both clocks (iess doctor)",
+}
+
+
+def authoriser(source: Source, client: httpx.AsyncClient) -> Authoriser:
+    """The authoriser that the source's settings ask for. Raises SettingsError when something is missing."""
+    auth = source.auth
+    needs = {
+        "none": (),
+        "basic": ("username", "secret"),
+        "bearer": ("secret",),
+        "client_secret": ("client_id", "secret"),
+        "smart": ("client_id", "private_key"),
+    }
+    missing = [name for name in needs[auth.kind] if not getattr(auth, name)]
+    if missing:
+        raise SettingsError(
+            f"Authorisation of kind {auth.kind} needs {' and '.join(missing)}",
+            source=source.name,
+            next_step="set them in the Airflow connection, the environment or the secrets file",
+        )
+    if auth.kind == "none":
+        return _Fixed(source, {})
+    if auth.kind == "basic":
+        return _Fixed(source, {"Authorization": _basic(auth.username or "", auth.secret or "")})
+    if auth.kind == "bearer":
+        return _Fixed(source, {"Authorization": f"Bearer {auth.secret}"})
+    return _Token(source, client)
+
+
+def signing_key(source: Source) -> tuple[Any, str, str | None]:
+    """Private key, algorithm and key id, from PEM or JWK (or a JWKS with one private key). Raises SettingsError."""
+    text = (source.auth.private_key or "").strip()
+    key_id = source.auth.key_id
+    try:
+        if text.startswith("{"):
+            body = json.loads(text)
+            jwk = next(key for key in body.get("keys", [body]) if "d" in key and key_id in (None, key.get("kid")))
+            key: Any = jwt.PyJWK(jwk, algorithm=jwk.get("alg") or _algorithm_of_jwk(jwk)).key
+            key_id = key_id or jwk.get("kid")
+        else:
+            key = serialization.load_pem_private_key(text.encode(), password=None)
+    except (ValueError, TypeError, StopIteration, jwt.PyJWTError):
+        raise SettingsError(
+            "The private key can't be read: neither an unencrypted PEM nor a private JWK",
+            source=source.name,
+            next_step="check the connection's password field",
+        ) from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key, "RS384", key_id
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size in _BITS:
+        return key, _BITS[key.curve.key_size], key_id
+    raise SettingsError("The private key is neither RSA nor P-384 (RS384, ES384)", source=source.name)
+
+
+def _algorithm_of_jwk(jwk: dict[str, Any]) -> str:
+    if jwk.get("kty") == "RSA":
+        return "RS384"
+    return "ES256" if jwk.get("crv") == "P-256" else "ES384"
+
+
+def _usable_for(expires_in: object) -> float:
+    """Seconds for which a token is used: short-lived ones up to nine tenths of their life."""
+    try:
+        life = float(expires_in)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        life = 300.0  # SMART: servers should not give more than an hour, and must say; five minutes is the common least
+    return max(life - _EARLY, life * 0.5) if life > 0 else 0.0
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

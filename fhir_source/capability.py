@@ -1,0 +1,100 @@
+"""What a server offers, read from its CapabilityStatement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fhir_source.errors import SourceMisbehaved
+
+if TYPE_CHECKING:
+    from fhir_source.source import FhirVersion
+    from fhir_source.transport import Answer, Transport
+
+# How each type is searched by patient, best first; `patient` does for all others (FHIR R4 and R5 search parameters).
+_BY_PATIENT = {
+    "Patient": ("_id",),
+    "Coverage": ("patient", "beneficiary"),
+    "Appointment": ("patient", "actor"),
+}
+_OTHERWISE = ("patient", "subject")
+_SEARCHING = frozenset({"search-type", "search"})
+
+
+@dataclass(frozen=True)
+class TypeOffer:
+    """Search of one type. `parameters` is empty when the server doesn't list them."""
+
+    parameters: frozenset[str] = frozenset()
+    includes: frozenset[str] = frozenset()
+
+    def by_patient(self, resource_type: str) -> tuple[str, ...]:
+        """Names of the parameters that select by patient, best first; none when the server lists others only."""
+        wanted = _BY_PATIENT.get(resource_type, _OTHERWISE)
+        if not self.parameters or wanted == ("_id",):
+            return wanted
+        return tuple(name for name in wanted if name in self.parameters)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """What can be asked of a server."""
+
+    fhir_version: FhirVersion
+    offers: dict[str, TypeOffer] = field(default_factory=dict)
+    date: str | None = None  # the answer's Date header
+    software: str | None = None
+    exports: bool = False  # declares $export at system level, or on Patient or Group
+
+
+async def ask(transport: Transport) -> Capability:
+    """GET /metadata. Raises what Transport raises, and SourceMisbehaved for an unknown FHIR version."""
+
+    def fault(answer: Answer) -> str | None:
+        kind = answer.body.get("resourceType")
+        return None if kind == "CapabilityStatement" else "its /metadata is not a CapabilityStatement"
+
+    answer = await transport.json(transport.url("metadata"), fault=fault)
+    return read(answer.body, source=transport.source.name, date=answer.headers.get("date"))
+
+
+def read(statement: dict[str, Any], *, source: str, date: str | None = None) -> Capability:
+    """Read a CapabilityStatement. Raises SourceMisbehaved when the FHIR version is neither R4 nor R5."""
+    offers: dict[str, TypeOffer] = {}
+    operations: list[str] = []
+    for rest in _dicts(statement.get("rest")):
+        if rest.get("mode") not in (None, "server"):
+            continue
+        operations += [str(operation.get("name")) for operation in _dicts(rest.get("operation"))]
+        for resource in _dicts(rest.get("resource")):
+            codes = {interaction.get("code") for interaction in _dicts(resource.get("interaction"))}
+            operations += [str(operation.get("name")) for operation in _dicts(resource.get("operation"))]
+            if codes and not codes & _SEARCHING:
+                continue
+            parameters = {str(parameter.get("name")) for parameter in _dicts(resource.get("searchParam"))}
+            includes = {str(name) for name in resource.get("searchInclude") or ()}
+            offers[str(resource.get("type"))] = TypeOffer(frozenset(parameters), frozenset(includes))
+    software = next(iter(_dicts([statement.get("software")])), {}).get("name")
+    return Capability(
+        fhir_version=_version(str(statement.get("fhirVersion", "")), source),
+        offers=offers,
+        date=date,
+        software=software if isinstance(software, str) else None,
+        exports=any("export" in name for name in operations),
+    )
+
+
+def _version(declared: str, source: str) -> FhirVersion:
+    if declared.startswith(("4.0", "4.3")):
+        return "R4"
+    if declared.startswith("5."):
+        return "R5"
+    raise SourceMisbehaved(
+        "The server speaks neither FHIR R4 nor R5",
+        source=source,
+        next_step="check the url; DSTU2 and STU3 are not read",
+    )
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

@@ -1,0 +1,297 @@
+"""One FHIR search, page by page, believing nothing that can be checked.
+
+A server may drop a parameter and answer with everything, cut a search short, repeat pages, loop, or put an
+OperationOutcome where resources should be. What was asked is compared with the self link and with the rows; what
+came, with `total`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+import orjson
+
+from fhir_source.errors import CredentialsRefused, SourceMisbehaved
+from fhir_source.instants import parse
+from fhir_source.transport import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fhir_source.transport import Answer, Transport
+
+_MOST_STALE_PAGES = 3  # in a row, without a new row, before it is a loop
+_MOST_EMPTY_PAGES = 50  # in a row; some servers filter after paging
+_GET_ROOM = 1800  # characters of a query string that every server and proxy takes
+_POST_ROOM = 4000  # the server's own `next` links repeat the query as a URL
+_PARTIAL = frozenset({"incomplete", "timeout", "too-costly", "throttled", "transient", "exception", "lock-error"})
+
+
+class ShortSearch(Exception):
+    """Fewer rows came than the server had announced. `what` is free of PHI."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(frozen=True)
+class Query:
+    """A search of one type. `belongs` says whether a row is what was asked for."""
+
+    type: str
+    filters: tuple[tuple[str, str], ...]
+    belongs: Callable[[dict[str, Any]], bool]
+    since: str | None = None  # instant for _lastUpdated=ge
+
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        return [*self.filters, *([("_lastUpdated", f"ge{self.since}")] if self.since else [])]
+
+
+@dataclass
+class Found:
+    """What a search came to: rows taken, the server's time at its first page, and remarks."""
+
+    rows: int = 0
+    repeated: int = 0
+    date: str | None = None
+    notes: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Progress:
+    """What has been seen of one search so far."""
+
+    ids: set[str] = field(default_factory=set)
+    versions: set[tuple[str, str]] = field(default_factory=set)
+    urls: set[str] = field(default_factory=set)
+    total: int | None = None
+    stale: int = 0
+    empty: int = 0
+
+
+class Pager:
+    """Runs searches on one server. Remembers whether the server takes `POST _search`."""
+
+    def __init__(self, transport: Transport, page_size: int, *, post: bool | None = None) -> None:
+        self.post = post  # None: not tried yet
+        self._transport = transport
+        self._page_size = page_size
+        self._source = transport.source.name
+
+    @property
+    def room(self) -> int:
+        """Characters that the filters of one query may take."""
+        return _POST_ROOM if self.post else _GET_ROOM
+
+    async def run(self, query: Query, take: Callable[[dict[str, Any]], None]) -> Found:
+        """Hand every row to `take`, matches and included rows alike, each version once.
+
+        Raises ShortSearch when fewer came than announced, SourceMisbehaved for a dropped filter, for loops and for
+        links to another origin, and what Transport raises.
+        """
+        found = Found()
+        seen = _Progress()
+        answer = await self._first(query)
+        found.date = answer.headers.get("date")
+        while True:
+            self._take_page(query, answer, seen, found, take)
+            following = self._next(answer, seen)
+            if following is None:
+                break
+            answer = await self._transport.json(following, fault=lambda page: page_fault(page, query.type))
+        if seen.total is not None and len(seen.ids) < seen.total:
+            raise ShortSearch(f"a search of {query.type} announced {seen.total} rows and gave {len(seen.ids)}")
+        return found
+
+    async def _first(self, query: Query) -> Answer:
+        """The first page, by POST where the server takes it: patient ids in a URL end up in the logs of proxies."""
+        if self.post is not False:
+            try:
+                answer = await self._ask(query, post=True)
+            except (Refused, CredentialsRefused):
+                if self.post:
+                    raise
+            else:
+                if self.post or not _dropped(query, answer):
+                    self.post = True
+                    return self._checked(query, answer)
+            self.post = False
+        return self._checked(query, await self._ask(query, post=False))
+
+    async def _ask(self, query: Query, *, post: bool) -> Answer:
+        parameters = [*query.parameters, ("_count", str(self._page_size))]
+
+        def fault(answer: Answer) -> str | None:
+            return page_fault(answer, query.type)
+
+        if post:
+            url = self._transport.url(f"{query.type}/_search")
+            return await self._transport.json(url, method="POST", form=dict(parameters), fault=fault)
+        return await self._transport.json(f"{self._transport.url(query.type)}?{urlencode(parameters)}", fault=fault)
+
+    def _checked(self, query: Query, answer: Answer) -> Answer:
+        names = _dropped(query, answer)
+        if names:
+            raise SourceMisbehaved(
+                f"The server ignores the search parameter {names} of {query.type} and answers with rows not asked for",
+                source=self._source,
+                next_step="pull this server by Bulk Data export, or leave the type out",
+            )
+        return answer
+
+    def _take_page(
+        self, query: Query, answer: Answer, seen: _Progress, found: Found, take: Callable[[dict[str, Any]], None]
+    ) -> None:
+        total = answer.body.get("total")
+        if isinstance(total, int) and not isinstance(total, bool):
+            # Rows may be deleted while we page: the smaller of the totals is owed.
+            seen.total = total if seen.total is None else min(total, seen.total)
+        entries = fresh = 0
+        for mode, row in _rows(answer.body, query.type):
+            if mode == "outcome":
+                found.notes.update(_remarks(row, query.type))
+                continue
+            entries += 1
+            identity = f"{row.get('resourceType')}/{row.get('id')}" if row.get("id") else orjson.dumps(row).hex()
+            version = (identity, _version(row))
+            if version in seen.versions:
+                found.repeated += 1
+                continue
+            fresh += 1
+            seen.versions.add(version)
+            if mode == "match":
+                seen.ids.add(identity)
+                if query.since and _older(row, query.since):
+                    found.notes.add(f"{query.type}: _lastUpdated was not honoured by the server")
+            found.rows += 1
+            take(row)
+        seen.empty = 0 if entries else seen.empty + 1
+        seen.stale = 0 if fresh or not entries else seen.stale + 1
+
+    def _next(self, answer: Answer, seen: _Progress) -> str | None:
+        link = next((link for link in _links(answer.body) if link.get("relation") == "next"), None)
+        if link is None or not isinstance(link.get("url"), str):
+            return None
+        url: str = urljoin(answer.url, link["url"])
+        seen.urls.add(answer.url)
+        if url in seen.urls or seen.stale >= _MOST_STALE_PAGES or seen.empty >= _MOST_EMPTY_PAGES:
+            raise SourceMisbehaved(
+                "The server's `next` links go round in a circle",
+                source=self._source,
+                next_step="report it to the server's operator; another page_size may avoid it",
+            )
+        return url
+
+
+def page_fault(answer: Answer, resource_type: str) -> str | None:
+    """What is wrong with a page, None for a page that can be used. Free of PHI."""
+    body = answer.body
+    if body.get("resourceType") != "Bundle":
+        kind = "an OperationOutcome" if body.get("resourceType") == "OperationOutcome" else "something else"
+        return f"it answered a search of {resource_type} with {kind} instead of a page"
+    if body.get("type", "searchset") != "searchset":
+        return f"it answered a search of {resource_type} with a Bundle that is not a searchset"
+    entries = body.get("entry", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return f"a page of {resource_type} is malformed"
+    for mode, row in _rows(body, resource_type):
+        if mode == "match" and row.get("resourceType") != resource_type:
+            return f"a page of {resource_type} holds another type"
+        if mode == "outcome" and _is_partial(row):
+            return f"it answered a search of {resource_type} in part only"
+    return None
+
+
+def batches(values: list[str], room: int) -> Iterator[list[str]]:
+    """Split search values so that each batch, joined by commas and percent-encoded, takes at most `room` characters."""
+    batch: list[str] = []
+    used = 0
+    for value in values:
+        length = len(urlencode({"": value})) + 2  # the comma takes three, the equals sign goes
+        if batch and used + length > room:
+            yield batch
+            batch, used = [], 0
+        batch.append(value)
+        used += length
+    if batch:
+        yield batch
+
+
+def escape(value: str) -> str:
+    """Escape a search value: `\\`, `,`, `$` and `|` have meanings (FHIR search, escaping search parameters)."""
+    for sign in "\\,$|":
+        value = value.replace(sign, "\\" + sign)
+    return value
+
+
+def _rows(body: dict[str, Any], resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for entry in body.get("entry") or []:
+        row = entry.get("resource")
+        if not isinstance(row, dict):
+            continue
+        search = entry.get("search")
+        mode = search.get("mode") if isinstance(search, dict) else None
+        if row.get("resourceType") == "OperationOutcome" and resource_type != "OperationOutcome":
+            mode = "outcome"
+        if mode not in ("match", "include", "outcome"):
+            mode = "match" if row.get("resourceType") == resource_type else "include"
+        yield mode, row
+
+
+def _dropped(query: Query, answer: Answer) -> str | None:
+    """The filters that the server seems not to have applied, None when the rows are what was asked for."""
+    matches = [row for mode, row in _rows(answer.body, query.type) if mode == "match"]
+    strangers = sum(not query.belongs(row) for row in matches)
+    if not strangers:
+        return None
+    link = next((link for link in _links(answer.body) if link.get("relation") == "self"), {})
+    echoed = {name.split(":")[0] for name, _ in parse_qsl(urlsplit(str(link.get("url", ""))).query)}
+    missing = [name for name, _ in query.filters if name.split(":")[0] not in echoed]
+    if not missing and strangers * 2 <= len(matches):
+        return None
+    return ", ".join(missing or [name for name, _ in query.filters])
+
+
+def _links(body: dict[str, Any]) -> list[dict[str, Any]]:
+    links = body.get("link")
+    return [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+
+
+def _issues(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    issues = outcome.get("issue")
+    return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+
+
+def _is_partial(outcome: dict[str, Any]) -> bool:
+    return any(
+        issue.get("severity") in ("fatal", "error") or issue.get("code") in _PARTIAL for issue in _issues(outcome)
+    )
+
+
+def _remarks(outcome: dict[str, Any], resource_type: str) -> set[str]:
+    # Only the coded parts: `diagnostics` is free text and may quote what was searched for.
+    return {
+        f"{resource_type}: the server remarks {issue.get('severity')}/{issue.get('code')}"
+        for issue in _issues(outcome)
+        if issue.get("severity") == "warning"
+    }
+
+
+def _meta(row: dict[str, Any], name: str) -> str:
+    meta = row.get("meta")
+    value = meta.get(name) if isinstance(meta, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _version(row: dict[str, Any]) -> str:
+    return f"{_meta(row, 'versionId')} {_meta(row, 'lastUpdated')}"
+
+
+def _older(row: dict[str, Any], since: str) -> bool:
+    updated = parse(_meta(row, "lastUpdated"))
+    asked = parse(since)
+    return updated is not None and asked is not None and updated < asked

@@ -1,0 +1,77 @@
+"""One pull of one source, of whatever kind, into the landing zone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fhir_source.errors import SettingsError
+from fhir_source.folders import pull_folder
+from fhir_source.search import SearchPull
+from fhir_source.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from fhir_source.landing import LandingZone, Manifest
+    from fhir_source.source import Source
+    from fhir_source.writer import PullWriter
+
+    Progress = Callable[[str, int], None]
+
+
+def pull(
+    source: Source,
+    landing: LandingZone,
+    *,
+    pull_id: str,
+    since: str | None,
+    now: datetime,
+    cohort_codes: Sequence[tuple[str, str]],
+    known_infants: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Manifest:
+    """Pull a source and commit it. Idempotent: a pull of this id that is committed is returned as it is.
+
+    `since` is the watermark that the warehouse holds (an instant of the server's clock), None for everything.
+    `cohort_codes` are (system, code) pairs, `known_infants` ids of Patients; kind `search` only. `progress` is told
+    (type, rows) as they come. Raises a subclass of IessError; then there is no manifest, and the same call goes on
+    with what is whole.
+    """
+    committed = landing.find(source.name, pull_id)
+    if committed:
+        return committed
+    with landing.begin(source, pull_id) as writer:
+        committed = landing.find(source.name, pull_id)  # by the process that held the folder until now
+        if committed:
+            return committed
+        if source.kind == "files":
+            manifest = pull_folder(writer, source, since, progress)
+        elif source.kind == "search":
+            manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
+        else:
+            raise SettingsError(f"Sources of kind {source.kind} can't be pulled yet", source=source.name)
+        return writer.commit(manifest)
+
+
+async def _search(
+    source: Source,
+    writer: PullWriter,
+    since: str | None,
+    now: datetime,
+    cohort_codes: Sequence[tuple[str, str]],
+    known_infants: Sequence[str],
+    progress: Progress | None,
+) -> Manifest:
+    async with Transport(source) as transport:
+        search = SearchPull(
+            transport,
+            writer,
+            since=since,
+            now=now,
+            cohort_codes=cohort_codes,
+            known_infants=known_infants,
+            progress=progress,
+        )
+        return await search.run()
