@@ -12,7 +12,7 @@ wins, an exact row wins over families) and ranges of CDC race numbers (`2107..21
 
 from __future__ import annotations
 
-from fhir_mapping.codes.loader import Codes, CodeRow, load
+from fhir_mapping.codes.loader import CodeRow, Codes, load
 from fhir_mapping.codes.normal import normal_code, normal_uri
 
 __all__ = ["CodeRow", "Codes", "load", "normal_code", "normal_uri"]

@@ -176,10 +176,10 @@ def _shipped() -> tuple[tuple[CodeRow, ...], tuple[tuple[str, str], ...]]:
     folder = resources.files(__package__ or "fhir_mapping.codes")
     rows: list[CodeRow] = []
     for name in _FILES:
-        with (folder / name).open(encoding="utf-8", newline="") as lines:
-            rows += [_row(record) for record in csv.DictReader(lines)]
-    with (folder / "systems.csv").open(encoding="utf-8", newline="") as lines:
-        aliases = tuple((record["system"], record["alias"]) for record in csv.DictReader(lines))
+        text = (folder / name).read_text(encoding="utf-8")
+        rows += [_row(record) for record in csv.DictReader(text.splitlines())]
+    text = (folder / "systems.csv").read_text(encoding="utf-8")
+    aliases = tuple((record["system"], record["alias"]) for record in csv.DictReader(text.splitlines()))
     return tuple(rows), aliases
 
 
