@@ -1,9 +1,9 @@
 """From timelines to measured infants: who counts in a measure, how long they waited, whether that was late.
 
-Population: confirmed IESS, looking backward from the diagnosis (statistics.md 1.0 (b)). Cohorts by week of first contact
-are right-truncated - the fast ones are diagnosed first - and would make a true odds ratio of 2 look like 1.4 after two
-weeks. An infant counts as *matured* when both diagnosed and `threshold_days` past the start of the clock, plus the time
-that a source's records need to arrive.
+Population: confirmed IESS, looking backward from the diagnosis (statistics.md 1.0 (b)). Cohorts by week of first
+contact are right-truncated - the fast ones are diagnosed first - and would make a true odds ratio of 2 look like 1.4
+after two weeks. An infant counts as *matured* when both diagnosed and `threshold_days` past the start of the clock,
+plus the time that a source's records need to arrive.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def measured(
     """One row an infant of the measure's population, with its outcome as known on `as_of`.
 
     `known` comes from `as_known`. Columns added: `days` (exact whole days waited, missing where only an interval is
-    known), `kind` (0 censored, 1 event, 2 competing), `late` (yes, no, indeterminate, pending, not_applicable, missing),
-    `index_on`, `matured_on`, `matured`. `through` bounds maturity by what each source has reported.
+    known), `kind` (0 censored, 1 event, 2 competing), `late` (yes, no, indeterminate, pending, not_applicable,
+    missing), `index_on`, `matured_on`, `matured`. `through` bounds maturity by what each source has reported.
     """
     eligible = known["cohort"].isin(measure.cohorts) & known["diagnosis"].notna()
     eligible &= ~known["pathway"].isin(measure.exclude_pathways)
@@ -79,8 +79,8 @@ def measured(
     wait = pd.Timedelta(days=measure.threshold_days if measure.kind == "interval" else 0)
     decided_on = pd.concat([infants["index_on"] + wait, infants["diagnosis"]], axis=1).max(axis=1)
     infants["matured_on"] = decided_on + lag
-    limit = infants["source"].map({source: pd.Timestamp(day) for source, day in (through or {}).items()})
-    limit = pd.to_datetime(limit).fillna(pd.Timestamp(as_of)).clip(upper=pd.Timestamp(as_of))
+    reported = {source: pd.Timestamp(min(day, as_of)) for source, day in (through or {}).items()}
+    limit = pd.to_datetime(infants["source"].map(reported)).fillna(pd.Timestamp(as_of))
     infants["matured"] = infants["index_on"].notna() & (infants["matured_on"] <= limit)
     return infants
 
@@ -92,12 +92,17 @@ def _waits(infants: pd.DataFrame, measure: Measure, as_of: date) -> pd.DataFrame
     start_high = infants["onset_high" if onset else wait.start]
     status = infants[f"status_{wait.name}"]
     stop = infants[wait.stop]
-    end = infants["censored_on"].fillna(today).clip(upper=today)
-    waited = (end - start_high).dt.days
+    censored_on = infants["censored_on"].fillna(today)
+    end = censored_on.where(censored_on <= today, today)
+    waited = (end - start_high).dt.days.astype(float)
     event = (status == "event") & stop.notna()
     competing = (status == "competing") & (infants["censored_on"] <= today)
     low = pd.to_numeric(infants[f"days_{wait.name}_low"]).astype(float).where(event, waited)
-    high = pd.to_numeric(infants[f"days_{wait.name}_high"]).astype(float).where(event, (end - start_low).dt.days)
+    high = (
+        pd.to_numeric(infants[f"days_{wait.name}_high"])
+        .astype(float)
+        .where(event, (end - start_low).dt.days.astype(float))
+    )
     late = pd.Series("pending", index=infants.index, dtype=object)
     late[~event & ~competing & (low > measure.threshold_days)] = "yes"
     late[competing] = "not_applicable"

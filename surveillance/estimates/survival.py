@@ -101,18 +101,17 @@ class Curve:
 def kaplan_meier(table: RiskTable, *, interval: Literal["log-log", "log"] = "log-log") -> Curve:
     """The product-limit estimate of not having had any event. `log` is R's default band, for comparison with it."""
     n, d = table.at_risk, table.any_event
-    low: Floats
-    high: Floats
     with np.errstate(divide="ignore", invalid="ignore"):
-        survival: Floats = np.cumprod(1 - d / n)
+        survival: Floats = np.multiply.accumulate(np.asarray(1 - d / n, dtype=np.float64))
         variance = np.cumsum(np.where(n > d, d / (n * (n - d)), np.inf))
         inside = (survival > 0) & (survival < 1)
         half = Z * np.sqrt(variance)
         if interval == "log":
-            low, high = survival * np.exp(-half), np.minimum(survival * np.exp(half), 1.0)
+            below, above = survival * np.exp(-half), np.minimum(survival * np.exp(half), 1.0)
         else:
-            low, high = survival ** np.exp(-half / np.log(survival)), survival ** np.exp(half / np.log(survival))
-    low, high = np.where(inside, low, np.nan), np.where(inside, high, np.nan)
+            below, above = survival ** np.exp(-half / np.log(survival)), survival ** np.exp(half / np.log(survival))
+    low: Floats = np.where(inside, below, np.nan)
+    high: Floats = np.where(inside, above, np.nan)
     return Curve(table, table.times, survival, variance, low, high, interval)
 
 
