@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _ASSERTION_LIFE = 240  # seconds; SMART allows 300, and clocks differ
 _EARLY = 30.0  # seconds before its end at which a token is renewed
 _BITS = {384: "ES384", 256: "ES256"}
 _TOKEN_ATTEMPTS = 4
+_PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*)-----END \1-----\s*", re.DOTALL)
 
 
 class Authoriser(Protocol):
@@ -264,7 +266,7 @@ def signing_key(source: Source) -> tuple[Any, str, str | None]:
             key: Any = jwt.PyJWK(jwk, algorithm=jwk.get("alg") or _algorithm_of_jwk(jwk)).key
             key_id = key_id or jwk.get("kid")
         else:
-            key = serialization.load_pem_private_key(text.encode(), password=None)
+            key = serialization.load_pem_private_key(_with_line_ends(text).encode(), password=None)
     except (ValueError, TypeError, StopIteration, jwt.PyJWTError):
         raise SettingsError(
             "The private key can't be read: neither an unencrypted PEM nor a private JWK",
@@ -276,6 +278,14 @@ def signing_key(source: Source) -> tuple[Any, str, str | None]:
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size in _BITS:
         return key, _BITS[key.curve.key_size], key_id
     raise SettingsError("The private key is neither RSA nor P-384 (RS384, ES384)", source=source.name)
+
+
+def _with_line_ends(pem: str) -> str:
+    """A PEM that went through a one-line form field or an environment variable has lost its line ends."""
+    match = _PEM.fullmatch(pem.replace("\\n", "\n"))
+    if not match:
+        return pem
+    return f"-----BEGIN {match[1]}-----\n{''.join(match[2].split())}\n-----END {match[1]}-----\n"
 
 
 def _algorithm_of_jwk(jwk: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fhir_source.errors import SourceMisbehaved
+from fhir_source.source import REFERENCED_TYPES
 
 if TYPE_CHECKING:
     from fhir_source.source import FhirVersion
@@ -45,6 +46,13 @@ class Capability:
     date: str | None = None  # the answer's Date header
     software: str | None = None
     exports: bool = False  # declares $export at system level, or on Patient or Group
+
+    def searchable(self, resource_type: str) -> bool:
+        """True when a type can be searched the way we do; a server that lists no types at all is simply asked."""
+        if not self.offers:
+            return True
+        offer = self.offers.get(resource_type)
+        return offer is not None and (resource_type in REFERENCED_TYPES or bool(offer.by_patient(resource_type)))
 
 
 async def ask(transport: Transport) -> Capability:

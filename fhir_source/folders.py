@@ -49,8 +49,8 @@ def pull_folder(writer: PullWriter, source: Source, since: str | None, progress:
     The transaction time is the newest `lastUpdated` in the files; without any, the newest time of change of a file.
     Raises UnreadableInput for a folder that is missing or has no NDJSON, and for a truncated or damaged gzip file.
     """
-    root = Path(source.url.removeprefix("file://"))
-    paths = _files(root, source)
+    root = _root(source)
+    paths = find_files(source)
     counts: Counter[str] = Counter()
     newest: list[str] = []
     files: list[LandedFile] = []
@@ -88,7 +88,13 @@ def pull_folder(writer: PullWriter, source: Source, since: str | None, progress:
     )
 
 
-def _files(root: Path, source: Source) -> list[Path]:
+def _root(source: Source) -> Path:
+    return Path(source.url.removeprefix("file://"))
+
+
+def find_files(source: Source) -> list[Path]:
+    """NDJSON files of a folder and its subfolders, sorted. Raises UnreadableInput when there is none."""
+    root = _root(source)
     if not root.is_dir():
         raise UnreadableInput("There is no such folder", source=source.name, next_step="check the path in the settings")
     found = sorted(

@@ -67,7 +67,7 @@ class SearchPull:
         """Raises PullIncomplete when the server cuts a search short, and what Transport and Pager raise."""
         capability = await ask(self._transport)
         self._start_over_if_asked_otherwise()
-        left_out = sorted(name for name in self.source.types if not _searchable(capability, name))
+        left_out = sorted(name for name in self.source.types if not capability.searchable(name))
         for needed in ("Patient", "Condition"):
             if needed in left_out:
                 raise SourceMisbehaved(f"The server offers no search of {needed}", source=self.source.name)
@@ -338,14 +338,6 @@ class SearchPull:
             notes=tuple(sorted(notes)),
             counts=dict(sorted(counts.items())),
         )
-
-
-def _searchable(capability: Capability, name: str) -> bool:
-    """True when a type can be searched the way we do; a server that lists nothing at all is taken at its word later."""
-    if not capability.offers:
-        return True
-    offer = capability.offers.get(name)
-    return offer is not None and (name in REFERENCED_TYPES or bool(offer.by_patient(name)))
 
 
 def _belongs(parameter: str, ids: set[str]) -> Callable[[dict[str, Any]], bool]:
