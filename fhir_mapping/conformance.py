@@ -1,0 +1,87 @@
+"""The verdict of `fhir.resources` on each resource: does it conform to FHIR, and if not, where not.
+
+R4 is judged by the R4B models (fhir.resources has none for R4; the types in scope are the same but for corrections),
+R5 by the R5 models. A verdict names paths of elements, never their values. A resource that does not conform is still
+mapped when what the rules need can be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+from fhir_mapping.model import Conformance, Resource
+from fhir_source.source import FhirVersion
+
+_PACKAGES = {"R4": "fhir.resources.R4B", "R5": "fhir.resources"}
+#: Below this many resources the start of a worker (importing the models) costs more than it saves.
+_WORTH_A_WORKER = 20_000
+_CHUNK = 2_000
+
+_Item = tuple[str, str, dict[str, Any]]
+_Verdict = tuple[str, str, tuple[str, ...]]
+
+
+def verdicts(
+    resources: Iterable[Resource], fhir_version: FhirVersion, *, workers: int | None = None
+) -> list[Conformance]:
+    """One verdict a resource, in the order given. `workers` processes share large sets (default: one a core)."""
+    items = [(resource.type, resource.id, resource.body) for resource in resources]
+    cores = (
+        workers
+        if workers is not None
+        else os.process_cpu_count()
+        if hasattr(os, "process_cpu_count")
+        else os.cpu_count()
+    )
+    if (cores or 1) < 2 or len(items) < _WORTH_A_WORKER:
+        return [Conformance(*verdict) for verdict in _judge(items, fhir_version)]
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    # Spawned, not forked: the engines' threads may hold locks that a forked child would wait for for ever.
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        judged = pool.map(_judge, chunks, [fhir_version] * len(chunks))
+        return [Conformance(*verdict) for chunk in judged for verdict in chunk]
+
+
+def _judge(items: Sequence[_Item], fhir_version: FhirVersion) -> list[_Verdict]:
+    return [(kind, identity, paths_of_faults(kind, body, fhir_version)) for kind, identity, body in items]
+
+
+def paths_of_faults(kind: str, body: dict[str, Any], fhir_version: FhirVersion) -> tuple[str, ...]:
+    """Sorted FHIR paths of the elements that don't conform, each with the kind of fault; empty when all conform."""
+    from pydantic import ValidationError
+
+    model = _model(kind, fhir_version)
+    if model is None:
+        return (f"{kind}: type_unknown_to_{fhir_version}",)
+    try:
+        model.model_validate(body)
+    except ValidationError as error:
+        found = {
+            f"{_path(kind, item['loc'])}: {item['type']}"
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        }
+        return tuple(sorted(found))
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        # Some validators of the models raise before pydantic can say where.
+        return (f"{kind}: {type(error).__name__}",)
+    return ()
+
+
+def _path(kind: str, location: tuple[int | str, ...]) -> str:
+    """`Encounter.participant.individual`: list positions are left out, so that equal faults read alike."""
+    return ".".join([kind, *(str(step) for step in location if isinstance(step, str))])
+
+
+@cache
+def _model(kind: str, fhir_version: FhirVersion) -> Any:
+    try:
+        module = import_module(f"{_PACKAGES[fhir_version]}.{kind.lower()}")
+    except ModuleNotFoundError:
+        return None
+    return getattr(module, kind, None)

@@ -1,0 +1,113 @@
+"""The index of lines: what selection needs to know of every resource, one narrow row each, in one engine.
+
+Columns: `file` (position in the list of files), `line` (from 1), `part` (position in a Bundle, else -1), `nth` (0 for a
+resource's first row; further rows when it has several owners), `type`, `id`, `owner` (see `lines.owners_of`), `mark`
+(see `cohort`), `updated` (meta.lastUpdated in microseconds since 1970, or null).
+
+Resources of types that are out of scope are only counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import ibis
+import pyarrow as pa
+
+Key = tuple[str, str]  # (type, id)
+
+SCHEMA = pa.schema(
+    [
+        ("file", pa.int32()),
+        ("line", pa.int32()),
+        ("part", pa.int32()),
+        ("nth", pa.int16()),
+        ("type", pa.string()),
+        ("id", pa.string()),
+        ("owner", pa.string()),
+        ("mark", pa.int8()),
+        ("updated", pa.int64()),
+    ]
+)
+
+
+class Place(NamedTuple):
+    """Where a resource stands: sorts by file name, line, and position in a Bundle."""
+
+    file: int
+    line: int
+    part: int
+
+
+class LineIndex:
+    """Questions to the index, as Ibis expressions that any engine answers."""
+
+    def __init__(self, connection: Any, table: Any) -> None:
+        self._connection = connection
+        self._table = table
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """By type: how many resources there are, and how many different ones."""
+        table = self._table.filter(self._table.nth == 0)
+        grouped = table.group_by("type").agg(rows=table.count(), ids=table.id.nunique())
+        return {row["type"]: (row["rows"], row["ids"]) for row in self._rows(grouped)}
+
+    def last_updated(self) -> int | None:
+        """The latest meta.lastUpdated, microseconds since 1970 UTC."""
+        latest: int | None = self._rows(self._table.agg(latest=self._table.updated.max()))[0]["latest"]
+        return latest
+
+    def marked(self, mark: int, kind: str | None = None) -> set[Key]:
+        """The resources with a version that has this mark."""
+        table = self._table.filter(self._table.mark == mark)
+        return self._keys(table.filter(table.type == kind) if kind else table)
+
+    def owners_marked(self, mark: int) -> set[str]:
+        table = self._table.filter((self._table.mark == mark) & self._table.owner.notnull())
+        return {row["owner"] for row in self._rows(table.select("owner").distinct())}
+
+    def owned(self, owners: Collection[str], kinds: Collection[str], mark: int | None = None) -> set[Key]:
+        """The resources of these types with a version that belongs to one of the owners."""
+        if not owners:
+            return set()
+        table = self._table.filter(self._table.type.isin(sorted(kinds)))
+        table = table if mark is None else table.filter(table.mark == mark)
+        return self._keys(table.semi_join(_memory({"owner": sorted(owners)}), "owner"))
+
+    def logical_owners(self) -> bool:
+        """Whether any resource knows its patient by an identifier alone."""
+        return bool(self._rows(self._table.filter(self._table.owner.startswith("?")).limit(1)))
+
+    def of_type(self, kind: str) -> set[Key]:
+        return self._keys(self._table.filter(self._table.type == kind))
+
+    def present(self, ids: Collection[str], kinds: Collection[str]) -> set[Key]:
+        """The resources of these types that have one of the ids."""
+        if not ids:
+            return set()
+        table = self._table.filter(self._table.type.isin(sorted(kinds)))
+        return self._keys(table.semi_join(_memory({"id": sorted(ids)}), "id"))
+
+    def places(self, keys: Iterable[Key]) -> dict[Key, list[Place]]:
+        """Where every version of these resources stands, in order."""
+        wanted = sorted(keys)
+        if not wanted:
+            return {}
+        keyed = _memory({"type": [kind for kind, _ in wanted], "id": [identity for _, identity in wanted]})
+        table = self._table.filter(self._table.nth == 0).semi_join(keyed, ["type", "id"])
+        found: dict[Key, list[Place]] = {}
+        for row in self._rows(table.select("type", "id", "file", "line", "part")):
+            found.setdefault((row["type"], row["id"]), []).append(Place(row["file"], row["line"], row["part"]))
+        return {key: sorted(found[key]) for key in sorted(found)}
+
+    def _keys(self, table: Any) -> set[Key]:
+        return {(row["type"], row["id"]) for row in self._rows(table.select("type", "id").distinct())}
+
+    def _rows(self, expression: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._connection.to_pyarrow(expression).to_pylist()
+        return rows
+
+
+def _memory(columns: dict[str, list[str]]) -> Any:
+    return ibis.memtable(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))

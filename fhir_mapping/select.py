@@ -1,0 +1,247 @@
+"""Selects the cohort: which infants, all of their resources in the newest version, and an account of every line.
+
+Every line of the files is read once into an index (`scan`); the cohort is found in the index; only the lines of the
+cohort, and what they refer to, are then brought into Python (`fetch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from fhir_mapping import cohort
+from fhir_mapping.codes import Codes
+from fhir_mapping.engines import connect, create_table
+from fhir_mapping.fetch import Fetched, fetch
+from fhir_mapping.files import InputFile, find_files
+from fhir_mapping.index import SCHEMA, Key, LineIndex, Place
+from fhir_mapping.lines import owners_of
+from fhir_mapping.merges import Merges, links_of
+from fhir_mapping.model import LedgerLine, MappingSettings, Quarantined, Resource
+from fhir_mapping.newest import age_key, instant_of
+from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_mapping.scan import Scan, index_lines
+from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES, REFERENCED_TYPES
+
+__all__ = ["InputFile", "Progress", "Selection", "find_files", "select"]
+
+Progress = Callable[[str, int], None]
+_COMPARTMENT = tuple(kind for kind in PATIENT_TYPES if kind != "Patient")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was selected. `resources` are sorted by type and id, and hold each in its newest version.
+
+    `infants` are the ids of all Patients of the cohort that the files speak of, merged-away ones included.
+    `deleted` are the resources of in-scope types that the server says it deleted. `data_through` is the site's local
+    date of the latest `meta.lastUpdated`, or None when no resource has one.
+    """
+
+    resources: list[Resource]
+    ledger: dict[str, LedgerLine]
+    quarantined: list[Quarantined]
+    deleted: list[Key]
+    data_through: date | None
+    infants: frozenset[str]
+
+
+def select(
+    files: Sequence[InputFile],
+    settings: MappingSettings,
+    codes: Codes,
+    *,
+    known_infants: frozenset[str] = frozenset(),
+    only_known: bool = False,
+    engine: str = "duckdb",
+    progress: Progress | None = None,
+) -> Selection:
+    """Select the cohort's resources from the files, in the order given.
+
+    Infants of `known_infants` (Patient ids) belong to the cohort whatever these files say of them; with `only_known`
+    no others are looked for. Raises UnreadableInput when a file can't be read to its end.
+    """
+    patterns = cohort.patterns(codes)
+    scan = Scan()
+    with connect(engine) as connection:
+        batches = index_lines(enumerate(files), patterns, scan)
+        index = LineIndex(connection, create_table(connection, "lines", pa.Table.from_batches(batches, SCHEMA)))
+        if progress:
+            progress("lines indexed", sum(rows for rows, _ in index.counts().values()))
+        selecting = _Selecting(files, index, scan, codes)
+        members = selecting.cohort(known_infants, find=not only_known)
+        return selecting.close(members, ZoneInfo(settings.timezone))
+
+
+class _Selecting:
+    """One selection under way: an index, and the resources that have been brought so far."""
+
+    def __init__(self, files: Sequence[InputFile], index: LineIndex, scan: Scan, codes: Codes) -> None:
+        self._files = files
+        self._index = index
+        self._scan = scan
+        self._codes = codes
+        self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
+        self._counts = index.counts()
+        for kind, (rows, different) in self._counts.items():
+            scan.tally.rows[kind] += rows
+            scan.tally.different[kind] += different
+
+    # -- bringing resources ---------------------------------------------------------------------------------------
+
+    def _bring(self, keys: Iterable[Key]) -> list[Resource]:
+        """The newest versions of these resources, those deleted and unreadable left out, sorted by type and id."""
+        wanted = set(keys)
+        places = self._index.places(wanted - self._newest.keys())
+        fetched = fetch(self._files, [place for versions in places.values() for place in versions])
+        for key, versions in places.items():
+            self._newest[key] = self._newest_of(key, versions, fetched)
+        found = (self._newest.get(key) for key in sorted(wanted))
+        return [resource for resource in found if resource is not None]
+
+    def _newest_of(self, key: Key, versions: Sequence[Place], fetched: Fetched) -> Resource | None:
+        readable = [fetched.resources[place] for place in versions if place in fetched.resources]
+        for place in versions:
+            if place in fetched.faults:
+                self._scan.tally.rows[key[0]] -= 1
+                self._scan.note_fault(fetched.faults[place], self._files[place.file].name, place.line)
+        if not readable:
+            self._scan.tally.different[key[0]] -= 1
+            return None
+        last = max(range(len(readable)), key=lambda n: (age_key(readable[n].last_updated, readable[n].version_id), n))
+        if self._is_deleted(readable[last]):
+            self._scan.tally.deleted[key[0]] += 1
+            return None
+        return readable[last]
+
+    def _is_deleted(self, resource: Resource) -> bool:
+        """A resource that was updated after its deletion has been made again, and stays."""
+        updated = instant_of(resource.last_updated)
+        for deletion in self._scan.deletions:
+            if (deletion.type, deletion.id) == (resource.type, resource.id):
+                when = instant_of(deletion.when)
+                if when is None or updated is None or updated <= when:
+                    return True
+        return False
+
+    # -- finding the cohort ---------------------------------------------------------------------------------------
+
+    def cohort(self, known: frozenset[str], *, find: bool) -> set[str]:
+        """Ids of the cohort's Patients and of all records merged with them."""
+        self._bring((deletion.type, deletion.id) for deletion in self._scan.deletions)
+        owners = set(known)
+        if find:
+            owners |= self._sure() | self._with_second_signal(owners)
+        linked = self._bring(self._index.marked(cohort.LINKED, "Patient"))
+        merges = Merges(pair for patient in linked for pair in links_of(patient.body))
+        return merges.closure(self._identified(owners))
+
+    def _sure(self) -> set[str]:
+        """Owners of a Condition that selects by itself."""
+        conditions = self._bring(self._index.marked(cohort.CANDIDATE, "Condition"))
+        owners: set[str] = set()
+        young: list[Resource] = []
+        for condition in conditions:
+            strength = cohort.strength_of(condition.body, self._codes)
+            if strength == "sure":
+                owners.update(owners_of(condition.body))
+            elif strength == "young":
+                young.append(condition)
+        return owners | self._of_infants(young, known=owners)
+
+    def _of_infants(self, conditions: Iterable[Resource], known: Collection[str]) -> set[str]:
+        """Owners of these Conditions who can have been under 24 months then."""
+        undecided = [item for item in conditions if not known or not set(owners_of(item.body)) <= set(known)]
+        owners = {owner for condition in undecided for owner in owners_of(condition.body)}
+        patients = {patient.id: patient.body for patient in self._bring(("Patient", owner) for owner in owners)}
+        return {
+            owner
+            for condition in undecided
+            for owner in owners_of(condition.body)
+            if cohort.may_be_infant(condition.body, patients.get(owner))
+        }
+
+    def _with_second_signal(self, known: set[str]) -> set[str]:
+        """Owners of a Condition with an unspecific code who also have an EEG, first-line therapy or neurology."""
+        conditions = [
+            condition
+            for condition in self._bring(self._index.marked(cohort.BROAD, "Condition"))
+            if cohort.strength_of(condition.body, self._codes) is not None
+        ]
+        infants = self._of_infants(conditions, known)
+        signals = self._bring(self._index.owned(infants, cohort.SIGNAL_ELEMENTS, cohort.SIGNAL))
+        return {owner for signal in signals for owner in owners_of(signal.body)} & infants
+
+    def _identified(self, owners: set[str]) -> set[str]:
+        """Patient ids instead of identifiers, as far as the Patients are there."""
+        logical = {owner for owner in owners if owner.startswith("?")}
+        if not logical:
+            return owners
+        found = {
+            patient.id
+            for patient in self._bring(self._index.of_type("Patient"))
+            if any(f"?{key}" in logical for key in identifier_keys(patient.body.get("identifier")))
+        }
+        return (owners - logical) | found
+
+    # -- everything of the cohort ---------------------------------------------------------------------------------
+
+    def close(self, members: set[str], zone: ZoneInfo) -> Selection:
+        """The selection of these Patients: their resources, what they refer to, and the ledger."""
+        patients = self._bring(("Patient", member) for member in members)
+        owners = set(members)
+        if self._index.logical_owners():
+            owners |= {f"?{key}" for patient in patients for key in identifier_keys(patient.body.get("identifier"))}
+        own = [
+            resource
+            for resource in self._bring(self._index.owned(owners, _COMPARTMENT))
+            if owners.intersection(owners_of(resource.body))
+        ]
+        chosen = {(resource.type, resource.id): resource for resource in (*patients, *own)}
+        chosen |= {(resource.type, resource.id): resource for resource in self._referenced(list(chosen.values()))}
+        for kind, _ in chosen:
+            self._scan.tally.in_scope[kind] += 1
+        touched = {owner for resource in own for owner in owners_of(resource.body)} & members
+        return Selection(
+            resources=[chosen[key] for key in sorted(chosen)],
+            ledger=self._scan.tally.close(),
+            quarantined=sorted(self._scan.quarantined, key=lambda item: (item.file, item.line, item.type, item.id)),
+            deleted=self._deleted(),
+            data_through=self._data_through(zone),
+            infants=frozenset(touched | {patient.id for patient in patients}),
+        )
+
+    def _referenced(self, resources: list[Resource]) -> list[Resource]:
+        """Practitioners, their roles, organizations, places and medicines that the resources lead to."""
+        found: dict[Key, Resource] = {}
+        frontier = resources
+        while frontier:
+            reached = self._bring(self._targets(frontier) - found.keys())
+            frontier = [resource for resource in reached if (resource.type, resource.id) not in found]
+            found |= {(resource.type, resource.id): resource for resource in frontier}
+        return list(found.values())
+
+    def _targets(self, resources: Iterable[Resource]) -> set[Key]:
+        literals = {literal for resource in resources for literal in references_in(resource.body)}
+        targets = {target for target in map(target_of, literals) if target}
+        named = {(target.type, target.id) for target in targets if target.type in REFERENCED_TYPES}
+        nameless = self._index.present({target.id for target in targets if not target.type}, REFERENCED_TYPES)
+        practitioners = {resource.id for resource in resources if resource.type == "Practitioner"}
+        return named | nameless | self._index.owned(practitioners, ["PractitionerRole"])
+
+    def _deleted(self) -> list[Key]:
+        """Deletions that hold: not those of resources that were made again."""
+        keys = {(deletion.type, deletion.id) for deletion in self._scan.deletions if deletion.type in IN_SCOPE_TYPES}
+        return sorted(key for key in keys if self._newest.get(key) is None)
+
+    def _data_through(self, zone: ZoneInfo) -> date | None:
+        latest = max(
+            (moment for moment in (self._scan.updated, self._index.last_updated()) if moment is not None), default=None
+        )
+        if latest is None:
+            return None
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=latest)).astimezone(zone).date()
