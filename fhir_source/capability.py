@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhir_source.errors import SourceMisbehaved
 from fhir_source.source import REFERENCED_TYPES
+from fhir_source.transport import Request, Transient
 
 if TYPE_CHECKING:
     from fhir_source.source import FhirVersion
@@ -43,6 +44,7 @@ class Capability:
 
     fhir_version: FhirVersion
     offers: dict[str, TypeOffer] = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()  # types that the server knows, searchable or not
     date: str | None = None  # the answer's Date header
     software: str | None = None
     exports: bool = False  # declares $export at system level, or on Patient or Group
@@ -58,11 +60,12 @@ class Capability:
 async def ask(transport: Transport) -> Capability:
     """GET /metadata. Raises what Transport raises, and SourceMisbehaved for an unknown FHIR version."""
 
-    def fault(answer: Answer) -> str | None:
-        kind = answer.body.get("resourceType")
-        return None if kind == "CapabilityStatement" else "its /metadata is not a CapabilityStatement"
+    def fault(answer: Answer) -> Transient | None:
+        if answer.body.get("resourceType") == "CapabilityStatement":
+            return None
+        return Transient("its /metadata is not a CapabilityStatement", ends_as=SourceMisbehaved)
 
-    answer = await transport.json(transport.url("metadata"), fault=fault)
+    answer = await transport.json(Request(transport.url("metadata")), fault)
     return read(answer.body, source=transport.source.name, date=answer.headers.get("date"))
 
 
@@ -70,11 +73,13 @@ def read(statement: dict[str, Any], *, source: str, date: str | None = None) -> 
     """Read a CapabilityStatement. Raises SourceMisbehaved when the FHIR version is neither R4 nor R5."""
     offers: dict[str, TypeOffer] = {}
     operations: list[str] = []
+    declared: set[str] = set()
     for rest in _dicts(statement.get("rest")):
         if rest.get("mode") not in (None, "server"):
             continue
         operations += [str(operation.get("name")) for operation in _dicts(rest.get("operation"))]
         for resource in _dicts(rest.get("resource")):
+            declared.add(str(resource.get("type")))
             codes = {interaction.get("code") for interaction in _dicts(resource.get("interaction"))}
             operations += [str(operation.get("name")) for operation in _dicts(resource.get("operation"))]
             if codes and not codes & _SEARCHING:
@@ -86,6 +91,7 @@ def read(statement: dict[str, Any], *, source: str, date: str | None = None) -> 
     return Capability(
         fhir_version=_version(str(statement.get("fhirVersion", "")), source),
         offers=offers,
+        declared=frozenset(declared),
         date=date,
         software=software if isinstance(software, str) else None,
         exports=any("export" in name for name in operations),

@@ -74,6 +74,7 @@ class SourceUnreachable(IessError):
 
     retriable = True
     exit_code = 11
+    status: int = 0  # the last HTTP status; 0 when there was no answer
 
 
 class CredentialsRefused(IessError):

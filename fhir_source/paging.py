@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import orjson
 
-from fhir_source.errors import CredentialsRefused, SourceMisbehaved
+from fhir_source.errors import CredentialsRefused, PullIncomplete, SourceMisbehaved
 from fhir_source.instants import parse
-from fhir_source.transport import Refused
+from fhir_source.transport import Refused, Request, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,7 +102,7 @@ class Pager:
             following = self._next(answer, seen)
             if following is None:
                 break
-            answer = await self._transport.json(following, fault=lambda page: page_fault(page, query.type))
+            answer = await self._transport.json(Request(following), lambda page: page_fault(page, query.type))
         if seen.total is not None and len(seen.ids) < seen.total:
             raise ShortSearch(f"a search of {query.type} announced {seen.total} rows and gave {len(seen.ids)}")
         return found
@@ -125,13 +125,12 @@ class Pager:
     async def _ask(self, query: Query, *, post: bool) -> Answer:
         parameters = [*query.parameters, ("_count", str(self._page_size))]
 
-        def fault(answer: Answer) -> str | None:
-            return page_fault(answer, query.type)
-
         if post:
             url = self._transport.url(f"{query.type}/_search")
-            return await self._transport.json(url, method="POST", form=dict(parameters), fault=fault)
-        return await self._transport.json(f"{self._transport.url(query.type)}?{urlencode(parameters)}", fault=fault)
+            request = Request(url, method="POST", form=dict(parameters))
+        else:
+            request = Request(f"{self._transport.url(query.type)}?{urlencode(parameters)}")
+        return await self._transport.json(request, lambda page: page_fault(page, query.type))
 
     def _checked(self, query: Query, answer: Answer) -> Answer:
         names = _dropped(query, answer)
@@ -187,22 +186,26 @@ class Pager:
         return url
 
 
-def page_fault(answer: Answer, resource_type: str) -> str | None:
-    """What is wrong with a page, None for a page that can be used. Free of PHI."""
-    body = answer.body
+def page_fault(answer: Answer, resource_type: str) -> Transient | None:
+    """What is wrong with a page, None for a page that can be used."""
+    what = _wrong_page(answer.body, resource_type)
+    if what:
+        return Transient(f"it answered a search of {resource_type} with {what}", ends_as=SourceMisbehaved)
+    if any(mode == "outcome" and _is_partial(row) for mode, row in _rows(answer.body, resource_type)):
+        return Transient(f"it answered a search of {resource_type} in part only", ends_as=PullIncomplete)
+    return None
+
+
+def _wrong_page(body: dict[str, Any], resource_type: str) -> str | None:
     if body.get("resourceType") != "Bundle":
-        kind = "an OperationOutcome" if body.get("resourceType") == "OperationOutcome" else "something else"
-        return f"it answered a search of {resource_type} with {kind} instead of a page"
+        return "an OperationOutcome" if body.get("resourceType") == "OperationOutcome" else "something else than a page"
     if body.get("type", "searchset") != "searchset":
-        return f"it answered a search of {resource_type} with a Bundle that is not a searchset"
+        return "a Bundle that is not a searchset"
     entries = body.get("entry", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return f"a page of {resource_type} is malformed"
-    for mode, row in _rows(body, resource_type):
-        if mode == "match" and row.get("resourceType") != resource_type:
-            return f"a page of {resource_type} holds another type"
-        if mode == "outcome" and _is_partial(row):
-            return f"it answered a search of {resource_type} in part only"
+        return "a malformed page"
+    if any(mode == "match" and row.get("resourceType") != resource_type for mode, row in _rows(body, resource_type)):
+        return "a page of another type"
     return None
 
 

@@ -11,7 +11,7 @@ from fhir_source import capability
 from fhir_source.errors import IessError
 from fhir_source.folders import find_files
 from fhir_source.instants import from_http
-from fhir_source.transport import Transport
+from fhir_source.transport import Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ async def probe_server(source: Source, clock: Callable[[], float] = time.time) -
                 report = replace(report, token=False)
                 await transport.authoriser.headers()
                 report = replace(report, token=True, scopes=getattr(transport.authoriser, "granted", None))
-            await transport.json(transport.url("Patient?_summary=count"))
+            await transport.json(Request(transport.url("Patient?_summary=count")))
     except IessError as error:
         return replace(report, problems=(*report.problems, str(error)))
     return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from fhir_source.errors import SettingsError
+from fhir_source.bulk import BulkPull
 from fhir_source.folders import pull_folder
 from fhir_source.search import SearchPull
 from fhir_source.transport import Transport
@@ -48,11 +48,16 @@ def pull(
             return committed
         if source.kind == "files":
             manifest = pull_folder(writer, source, since, progress)
-        elif source.kind == "search":
-            manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
+        elif source.kind == "bulk":
+            manifest = asyncio.run(_bulk(source, writer, since, progress))
         else:
-            raise SettingsError(f"Sources of kind {source.kind} can't be pulled yet", source=source.name)
+            manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
         return writer.commit(manifest)
+
+
+async def _bulk(source: Source, writer: PullWriter, since: str | None, progress: Progress | None) -> Manifest:
+    async with Transport(source) as transport:
+        return await BulkPull(transport, writer, since=since, progress=progress).run()
 
 
 async def _search(

@@ -21,7 +21,7 @@ from fhir_source.instants import earlier, from_http, iso
 from fhir_source.landing import LandedFile, Manifest, read_lines
 from fhir_source.paging import Found, Pager, Query, ShortSearch, batches, escape
 from fhir_source.source import REFERENCED_TYPES
-from fhir_source.transport import Refused, Transport
+from fhir_source.transport import Refused, Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -164,7 +164,7 @@ class SearchPull:
         with self.writer.spool("deleted", role="deleted") as spool:
             for infant in gone:
                 try:
-                    await self._transport.json(self._transport.url(f"Patient/{infant}"))
+                    await self._transport.json(Request(self._transport.url(f"Patient/{infant}")))
                 except Refused as refused:
                     if refused.status not in (404, 410):
                         raise

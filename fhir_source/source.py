@@ -72,3 +72,4 @@ class Source:
     type_filters: tuple[str, ...] = ()  # kind `bulk`: `_typeFilter` values, e.g. "Encounter?date=ge2024-01-01"
     max_poll_seconds: float = 600.0  # kind `bulk`: longest wait between two looks at a running export
     export_hours: float = 24.0  # kind `bulk`: an export that runs longer is given up
+    tolerate_export_errors: bool = False  # kind `bulk`: load an export although the server reports errors in it

@@ -7,7 +7,6 @@ holds gets into an error or a log: URLs carry patient ids in their query.
 from __future__ import annotations
 
 import logging
-import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,9 +17,16 @@ import orjson
 import stamina
 
 from fhir_source.auth import Authoriser, authoriser
-from fhir_source.errors import CredentialsRefused, SettingsError, SourceMisbehaved, SourceUnreachable
-from fhir_source.origins import is_loopback, origin
+from fhir_source.errors import (
+    CredentialsRefused,
+    IessError,
+    PullIncomplete,
+    SourceMisbehaved,
+    SourceUnreachable,
+)
+from fhir_source.origins import origin
 from fhir_source.pacing import Limiter, Pace, retry_after
+from fhir_source.tls import check_url, is_certificate_fault, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -47,13 +53,39 @@ class Refused(SourceMisbehaved):
 
 
 class Transient(Exception):
-    """An attempt failed in a way that the next may not. `what` is free of PHI."""
+    """An attempt failed in a way that the next may not. `what` is free of PHI; `ends_as` is raised when all attempts
+    do.
+    """
 
-    def __init__(self, what: str, *, wait: float | None = None, connected: bool = True) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        ends_as: type[IessError] = SourceUnreachable,
+        wait: float | None = None,
+        connected: bool = True,
+        status: int = 0,
+    ) -> None:
         super().__init__(what)
         self.what = what
+        self.ends_as = ends_as
         self.wait = wait
         self.connected = connected
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask. `headers` may be a function, asked anew before each attempt; `statuses` are those that are an
+    answer.
+    """
+
+    url: str
+    method: str = "GET"
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
+    statuses: frozenset[int] = frozenset({200})
+    token: bool = True  # send credentials; then only to the origins that they are for
 
 
 @dataclass(frozen=True)
@@ -72,7 +104,7 @@ class Transport:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.base = source.url.rstrip("/")
-        _check_url(source)
+        check_url(source)
         self.limiter = Limiter(source.concurrency)
         self._origins = {origin(self.base), *(origin(url) for url in source.token_origins)}
         self._client = httpx.AsyncClient(
@@ -82,7 +114,7 @@ class Transport:
             follow_redirects=False,
             headers={"User-Agent": "iess-referral-watch"},
         )
-        self._authoriser: Authoriser = authoriser(source, self._client)
+        self.authoriser: Authoriser = authoriser(source, self._client)
         self._answered = False
 
     async def __aenter__(self) -> Transport:
@@ -91,157 +123,137 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    @property
-    def authoriser(self) -> Authoriser:
-        return self._authoriser
-
     def url(self, path: str) -> str:
         return f"{self.base}/{path.lstrip('/')}"
 
-    async def json(
-        self,
-        url: str,
-        *,
-        method: str = "GET",
-        form: Mapping[str, str] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        statuses: frozenset[int] = frozenset({200}),
-        fault: Callable[[Answer], str | None] = lambda _: None,
-    ) -> Answer:
+    async def json(self, request: Request, fault: Callable[[Answer], Transient | None] = lambda _: None) -> Answer:
         """Ask until there is a JSON answer in which `fault` finds nothing wrong.
 
         Raises SourceUnreachable after all attempts, CredentialsRefused, Refused for another status, SourceMisbehaved
-        for redirects to another origin and for answers that stay wrong.
+        for redirects to another origin, and what a fault that stays ends as.
         """
 
         async def read(response: httpx.Response) -> Answer:
-            raw = await self._whole(response)
-            try:
-                parsed = orjson.loads(raw) if raw.strip() else {}
-            except ValueError:
-                raise Transient("it answered with something that is not JSON") from None
-            if not isinstance(parsed, dict):
-                raise Transient("it answered with something that is not a FHIR resource")
-            answer = Answer(parsed, response.headers, str(response.url), response.status_code)
+            answer = await self.answer(response)
             found = fault(answer)
             if found:
-                raise Transient(found)
+                raise found
             return answer
 
-        return await self.exchange(
-            url, read, method=method, form=form, body=body, headers=headers, statuses=statuses, token=True
-        )
+        return await self.exchange(request, read)
 
-    async def exchange(
-        self,
-        url: str,
-        read: Callable[[httpx.Response], Awaitable[T]],
-        *,
-        method: str = "GET",
-        form: Mapping[str, str] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
-        statuses: frozenset[int] = frozenset({200}),
-        token: bool = True,
-    ) -> T:
-        """Send, and hand the open response to `read`, until that succeeds. `read` raises Transient to be tried again.
+    async def answer(self, response: httpx.Response) -> Answer:
+        """Read an open response as JSON. Raises Transient when it isn't."""
+        raw = await self._whole(response)
+        try:
+            body = orjson.loads(raw) if raw.strip() else {}
+        except ValueError:
+            raise Transient("it answered with something that is not JSON", ends_as=SourceMisbehaved) from None
+        if not isinstance(body, dict):
+            raise Transient("it answered with something that is not a FHIR resource", ends_as=SourceMisbehaved)
+        return Answer(body, response.headers, str(response.url), response.status_code)
 
-        `headers` may be a function, asked anew before each attempt.
+    async def exchange(self, request: Request, read: Callable[[httpx.Response], Awaitable[T]]) -> T:
+        """Send, and hand the open response to `read`, until that succeeds. `read` raises Transient to be tried
+        again.
         """
-        if token and origin(url) not in self._origins:
-            raise self._other_origin("A link", url)
-        last: Transient | None = None
+        if request.token and origin(request.url) not in self._origins:
+            raise self._other_origin("A link", request.url)
+        longest = self.source.max_wait_seconds
         try:
             async for attempt in stamina.retry_context(
                 on=self._backoff,
                 attempts=self.source.attempts,
                 timeout=None,
-                wait_initial=min(0.5, self.source.max_wait_seconds),
-                wait_max=min(_LONGEST_BACKOFF, self.source.max_wait_seconds),
-                wait_jitter=min(0.5, self.source.max_wait_seconds),
+                wait_initial=min(0.5, longest),
+                wait_max=min(_LONGEST_BACKOFF, longest),
+                wait_jitter=min(0.5, longest),
             ):
                 with attempt:
                     try:
-                        given = headers() if callable(headers) else headers
-                        return await self._once(url, read, method, form, body, dict(given or {}), statuses, token)
+                        return await self._once(request, read)
                     except Transient as error:
-                        last = error
                         if not self._answered and not error.connected and attempt.num >= _ATTEMPTS_TO_CONNECT:
-                            raise self._unreachable(error) from None
+                            raise self._given_up(error) from None
                         raise
         except Transient as error:
-            last = error
-        raise self._unreachable(last) from None
+            raise self._given_up(error) from None
+        raise AssertionError("unreachable: the loop returns or raises")
 
-    def _unreachable(self, last: Transient | None) -> SourceUnreachable:
-        return SourceUnreachable(
-            f"The server could not be made to answer: {last.what if last else 'no attempt was made'}",
+    def may_have_token(self, url: str) -> bool:
+        return origin(url) in self._origins
+
+    def _given_up(self, last: Transient) -> IessError:
+        said = {
+            SourceUnreachable: "The server could not be made to answer",
+            PullIncomplete: "The server cut the pull short",
+        }.get(last.ends_as, "The server's answers can't be trusted")
+        error = last.ends_as(
+            f"{said}: {last.what}",
             source=self.source.name,
-            next_step="run the pull again with the same id when the server is well; what is whole is kept",
+            kept="the files that were whole, for the next attempt",
+            next_step="run the pull again with the same id"
+            if last.ends_as.retriable
+            else "report it to the server's operator",
         )
+        if isinstance(error, SourceUnreachable):
+            error.status = last.status
+        return error
 
     def _backoff(self, error: Exception) -> bool | float:
         if not isinstance(error, Transient):
             return False
         return True if error.wait is None else min(error.wait, self.source.max_wait_seconds)
 
-    async def _once(
-        self,
-        url: str,
-        read: Callable[[httpx.Response], Awaitable[T]],
-        method: str,
-        form: Mapping[str, str] | None,
-        body: Any,
-        headers: dict[str, str],
-        statuses: frozenset[int],
-        token: bool,
-    ) -> T:
+    async def _once(self, request: Request, read: Callable[[httpx.Response], Awaitable[T]]) -> T:
         """One attempt: through redirects, and through one renewal of the token."""
         renewed = False
         redirects = 0
+        url = request.url
+        given = request.headers() if callable(request.headers) else request.headers
         while True:
-            generation = self._authoriser.generation
             try:
-                authorisation = await self._authoriser.headers() if token else {}
-                generation = self._authoriser.generation
+                authorisation = await self.authoriser.headers() if request.token else {}
+                generation = self.authoriser.generation
                 async with (
                     self.limiter.slot(),
                     self._client.stream(
-                        method,
+                        request.method,
                         url,
-                        data=form,
-                        content=None if body is None else orjson.dumps(body),
-                        headers={"Accept": FHIR_JSON, **headers, **authorisation},
+                        data=request.form,
+                        headers={"Accept": FHIR_JSON, **(given or {}), **authorisation},
                     ) as response,
                 ):
                     self._answered = True
                     if response.is_redirect:
                         redirects += 1
-                        url = self._redirected(response, url, redirects, token=token)
+                        url = self._redirected(response, url, redirects, token=request.token)
                         continue
-                    if response.status_code == 401 and token and not renewed:
-                        renewed = True
-                    elif response.status_code in statuses:
+                    if response.status_code in request.statuses:
                         result = await read(response)
                         self.limiter.faster()
                         return result
-                    else:
+                    if response.status_code != 401 or not request.token or renewed:
                         raise self._failure(response)
-            except httpx.TimeoutException:
-                raise Transient("no answer in time", connected=self._answered) from None
             except httpx.TransportError as error:
-                if _is_certificate_fault(error):
-                    raise SourceMisbehaved(
-                        "The server's certificate can't be verified",
-                        source=self.source.name,
-                        next_step="set ca_file to the hospital's certificate authority",
-                    ) from None
-                connected = not isinstance(error, httpx.ConnectError)
-                raise Transient(f"the connection failed ({type(error).__name__})", connected=connected) from None
+                raise self._broken(error) from None
             except (httpx.InvalidURL, httpx.DecodingError) as error:
                 raise Transient(f"the answer can't be decoded ({type(error).__name__})") from None
-            await self._authoriser.renew(generation)
+            renewed = True
+            await self.authoriser.renew(generation)
+
+    def _broken(self, error: httpx.TransportError) -> Exception:
+        if is_certificate_fault(error):
+            return SourceMisbehaved(
+                "The server's certificate can't be verified",
+                source=self.source.name,
+                next_step="set ca_file to the hospital's certificate authority",
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return Transient("no answer in time", connected=not isinstance(error, httpx.ConnectTimeout))
+        return Transient(
+            f"the connection failed ({type(error).__name__})", connected=not isinstance(error, httpx.ConnectError)
+        )
 
     def _redirected(self, response: httpx.Response, url: str, redirects: int, *, token: bool) -> str:
         target: str = urljoin(url, response.headers.get("location", ""))
@@ -279,7 +291,7 @@ class Transport:
         if status in (429, 503):
             self.limiter.slower(min(wait or 0.0, self.source.max_wait_seconds))
         asks = f", and asks to wait {wait:.0f} s" if wait else ""
-        return Transient(f"it answers {status}{asks}", wait=wait)
+        return Transient(f"it answers {status}{asks}", wait=wait, status=status)
 
     async def _whole(self, response: httpx.Response) -> bytes:
         """The body, within bounds of size and of patience."""
@@ -296,39 +308,3 @@ class Transport:
                     next_step="lower page_size",
                 )
         return bytes(raw)
-
-
-def tls_context(source: Source) -> ssl.SSLContext:
-    """Certificates are always verified. Raises SettingsError when a certificate or key file can't be used."""
-    try:
-        context = ssl.create_default_context(cafile=str(source.ca_file) if source.ca_file else None)
-        if source.client_cert:
-            context.load_cert_chain(source.client_cert, source.client_key)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            "ca_file, client_cert or client_key can't be used: not a readable PEM file", source=source.name
-        ) from error
-    return context
-
-
-def _check_url(source: Source) -> None:
-    parts = urlsplit(source.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError("The source's url is not an http or https URL", source=source.name)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise SettingsError(
-            "The source's url holds more than scheme, host and path",
-            source=source.name,
-            next_step="put credentials into the connection, not into the URL",
-        )
-    if source.auth.kind != "none" and parts.scheme == "http" and not is_loopback(source.url):
-        raise SettingsError("Credentials are not sent over plain http", source=source.name, next_step="use https")
-
-
-def _is_certificate_fault(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)

@@ -1,0 +1,240 @@
+"""Pull by Bulk Data export (FHIR Bulk Data Access 2.0): kick off, wait, download, check, delete the job.
+
+The status URL is stored in the pull's folder before the first look at it: killed at any moment and run again, the pull
+goes on with the same export. An export that expires before it is downloaded is asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from fhir_source import capability
+from fhir_source.bulk_files import download
+from fhir_source.bulk_job import (
+    Export,
+    ExportFile,
+    Gone,
+    Pending,
+    bounded_wait,
+    delete,
+    kick_off,
+    kick_off_url,
+    look,
+    read_export,
+)
+from fhir_source.errors import PullIncomplete, SourceMisbehaved, SourceUnreachable
+from fhir_source.landing import Manifest
+from fhir_source.transport import Refused, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fhir_source.source import FhirVersion, Source
+    from fhir_source.transport import Transport
+    from fhir_source.writer import PullWriter, Unit
+
+log = logging.getLogger(__name__)
+
+_EXPORTS = 3  # asked for in one pull, when they expire
+_FIRST_WAIT = 1.0  # seconds between looks when the server doesn't say; doubled up to the longest
+_LONGEST_WAIT_UNASKED = 60.0
+
+
+class BulkPull:
+    """One export of one server. `run` leaves the files in the writer's folder and returns the manifest to commit."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        writer: PullWriter,
+        *,
+        since: str | None,
+        progress: Callable[[str, int], None] | None,
+    ) -> None:
+        self.source: Source = transport.source
+        self.writer = writer
+        self._transport = transport
+        self._since = since
+        self._progress = progress
+
+    async def run(self) -> Manifest:
+        """Raises PullIncomplete when the server reports errors or delivers less than it counted; see Transport."""
+        for _ in range(_EXPORTS):
+            status_url = await self.start()
+            if "downloaded" not in self.writer.units:
+                try:
+                    export = await self._wait(status_url)
+                    await self._download(export)
+                except Gone:
+                    self._start_over("an export expired before it was downloaded; it was asked for again")
+                    continue
+                await self._check_filters(export)
+                self.writer.record("downloaded", transaction_time=export.transaction_time, notes=[])
+            # What is recorded as downloaded no longer needs the job; a kill after this finds the job gone, and goes on.
+            remark = await delete(self._transport, status_url)
+            return self._manifest([remark] if remark else [])
+        raise PullIncomplete(
+            "The export expires faster than it can be downloaded",
+            source=self.source.name,
+            next_step="ask the server's operator how long its files stay",
+        )
+
+    async def start(self) -> str:
+        """The status URL of this pull's export: the one that is stored, or that of a new export."""
+        stored = self.writer.units.get("export")
+        question = [list(self.source.types), self._since, list(self.source.type_filters), self._transport.base]
+        question += [self.source.export_level, self.source.group]
+        if stored and stored.facts["question"] == question:
+            return str(stored.facts["status_url"])
+        if stored:
+            self.writer.forget(*list(self.writer.units))
+        offer = await capability.ask(self._transport)
+        left_out = sorted(name for name in self.source.types if offer.declared and name not in offer.declared)
+        types = [name for name in self.source.types if name not in left_out]
+        url = kick_off_url(self._transport, types, self._since, self.source.type_filters)
+        status_url = await kick_off(self._transport, url)
+        self.writer.record(
+            "export",
+            question=question,
+            status_url=status_url,
+            left_out=left_out,
+            fhir_version=self.source.fhir_version or offer.fhir_version,
+        )
+        return status_url
+
+    def _start_over(self, why: str) -> None:
+        """Files of an export that is gone are not mixed with those of the next: they are of another instant."""
+        earlier = [note for unit in self.writer.units.values() for note in unit.facts.get("again", ())]
+        self.writer.forget(*list(self.writer.units))
+        self.writer.record("again", again=[*earlier, why], notes=[why])
+
+    async def _wait(self, status_url: str) -> Export:
+        """Look until the export is finished, waiting as long as the server asks, within bounds."""
+        started = time.monotonic()
+        pause = _FIRST_WAIT
+        while True:
+            try:
+                seen = await look(self._transport, status_url)
+            except SourceUnreachable as error:
+                if error.status == 500:
+                    self.writer.forget("export")
+                    raise PullIncomplete(
+                        "The export failed on the server",
+                        source=self.source.name,
+                        next_step="run the pull again with the same id: it asks for a new export",
+                    ) from None
+                raise
+            if not isinstance(seen, Pending):
+                return await read_export(self._transport, seen)
+            if time.monotonic() - started > self.source.export_hours * 3600:
+                raise PullIncomplete(
+                    f"The export did not finish within {self.source.export_hours:g} hours",
+                    source=self.source.name,
+                    next_step="run the pull again with the same id: it goes on waiting for the same export",
+                )
+            wait = bounded_wait(self.source, seen.wait, pause)
+            log.info("source %s: the export is running; next look in %.0f s", self.source.name, wait)
+            if self._progress:
+                self._progress("waiting for the export", 0)
+            await asyncio.sleep(wait)
+            pause = min(pause * 2, _LONGEST_WAIT_UNASKED)
+
+    async def _download(self, export: Export) -> None:
+        workers = asyncio.Semaphore(self.source.concurrency)
+        numbers: Counter[str] = Counter()
+        jobs = []
+        for file in export.files:
+            jobs.append(self._fetch(workers, file, f"{file.stem}.{numbers[file.stem]:03d}.ndjson.gz", export.token))
+            numbers[file.stem] += 1
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    group.create_task(job)
+        except BaseExceptionGroup as errors:
+            raise (errors.subgroup(Gone) or errors).exceptions[0] from None
+
+    async def _fetch(self, workers: asyncio.Semaphore, file: ExportFile, path: str, token: bool | None) -> Unit:
+        name = f"{file.role}/{path}"
+        done = self.writer.units.get(name)
+        if done:
+            return done
+        if token is None:
+            token = self._transport.may_have_token(file.url)
+        async with workers:
+            return await download(
+                self._transport,
+                self.writer,
+                file,
+                unit=name,
+                path=path,
+                token=token,
+                since=self._since,
+                progress=self._progress,
+            )
+
+    async def _check_filters(self, export: Export) -> None:
+        """A `_typeFilter` that a server doesn't know silently matches nothing on some: ask a search whether that is so.
+
+        Only for full exports: an increment is often empty.
+        """
+        if self._since:
+            return
+        filled = {file.type for file in export.files if file.role == "output"}
+        for value in self.source.type_filters:
+            kind = value.partition("?")[0]
+            if kind not in filled and await self._finds(value):
+                raise SourceMisbehaved(
+                    f"The type filter of {kind} gave no row, and a search with the same filter does",
+                    source=self.source.name,
+                    next_step="take the filter out of type_filters: the server's export doesn't understand it",
+                )
+
+    async def _finds(self, value: str) -> bool:
+        url = self._transport.url(value + ("&" if "?" in value else "?") + "_summary=count")
+        try:
+            answer = await self._transport.json(Request(url))
+        except Refused:
+            return False  # no search here: there is nothing to compare with
+        total: Any = answer.body.get("total")
+        return isinstance(total, int) and total > 0
+
+    def _manifest(self, remarks: list[str]) -> Manifest:
+        units = self.writer.units
+        files = tuple(sorted((unit.file for unit in units.values() if unit.file), key=lambda file: file.path))
+        notes = {*remarks, *(note for unit in units.values() for note in unit.facts.get("notes", ()))}
+        failed = sum(unit.facts.get("errors", 0) for unit in units.values())
+        if failed and not self.source.tolerate_export_errors:
+            self.writer.forget(*list(units))
+            raise PullIncomplete(
+                f"The server reports {failed} errors in its export",
+                source=self.source.name,
+                kept="the server's error files, in the pull's folder, until the next attempt",
+                next_step="run the pull again (it asks for a new export), or set tolerate_export_errors",
+            )
+        if failed:
+            notes.add(f"the server reports {failed} errors in its export, which the settings tolerate")
+        left_out = tuple(units["export"].facts["left_out"])
+        if left_out:
+            notes.add(f"not offered by the server: {', '.join(left_out)}")
+        counts: Counter[str] = Counter()
+        for unit in units.values():
+            if unit.file and unit.file.role == "output":
+                counts.update(unit.facts["types"])
+        version: FhirVersion = units["export"].facts["fhir_version"]
+        return Manifest(
+            source=self.source.name,
+            pull_id=self.writer.pull_id,
+            kind="bulk",
+            since=self._since,
+            transaction_time=units["downloaded"].facts["transaction_time"],
+            fhir_version=version,
+            complete=True,
+            files=files,
+            left_out=left_out,
+            notes=tuple(sorted(notes)),
+            counts=dict(sorted(counts.items())),
+        )
