@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
+from fhir_source.airflow.failures import no_retry_when_useless
+from fhir_source.airflow.hook import FhirHook
 from fhir_source.errors import IessError
 
 if TYPE_CHECKING:
@@ -31,11 +33,10 @@ def call(step: Callable[..., Any], *args: Any) -> Any:
     messages into logs, callbacks and e-mails, and a library's message may quote a resource.
     """
     try:
-        result = step(*args)
-    except IessError as error:
-        if error.retriable:
-            raise
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        with no_retry_when_useless():
+            result = step(*args)
+    except (IessError, AirflowFailException):
+        raise
     except Exception as error:  # noqa: BLE001
         where = error.__traceback__
         while where and where.tb_next:
@@ -54,9 +55,11 @@ def settings() -> Settings:
 
 def source(name: str) -> Source:
     """The source of the settings with the credentials of the connection `fhir_<name>`, when there is one."""
-    from fhir_source.airflow.hook import FhirHook
-
-    return FhirHook.merge_connection(settings().source(name))
+    base = settings().source(name)
+    try:
+        return FhirHook(f"fhir_{name}").source(base)
+    except AirflowNotFoundException:
+        return base
 
 
 def clock() -> Clock:

@@ -60,6 +60,10 @@ def environment(settings: Settings, config: Path, warehouse_url: str, *, port: i
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+        # Airflow would derive an asyncpg URL; psycopg speaks both, and is what is installed.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": metadata.set(
+            drivername="postgresql+psycopg_async"
+        ).render_as_string(hide_password=False),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str((settings.home / "airflow" / "logs").resolve()),

@@ -46,14 +46,12 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Gated:
-    """The gate's verdict over one pull. `failed`: rule id -> failing rows."""
+    """What the gate let pass. `failed`: id of a rule that is not critical -> failing rows."""
 
     source: str
     pull_id: str
     rules: int
-    blocked: bool
     failed: dict[str, int]
-    errors: list[str]
 
 
 @dataclass(frozen=True)
