@@ -1,0 +1,298 @@
+"""One infant's chart: R4 resources in US Core 6.1 shapes, each builder one resource type."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from synthetic.calendar import instant_at_noon, local_time
+from synthetic.codings import (
+    ACT,
+    CATEGORY,
+    CLINICAL_STATUS,
+    CORE,
+    CPT,
+    PARTICIPATION,
+    UCUM,
+    US_CORE,
+    VERIFICATION,
+    coding,
+    concept,
+)
+from synthetic.directory import reference
+
+Fhir = dict[str, Any]
+
+_VISIT_CODES = {"AMB": "99213", "EMER": "99284", "IMP": "99222", "VR": "99442"}
+_ROUTE = {"oral": ("26643006", "Oral"), "injection": ("78421000", "Intramuscular"), "eye": ("54485002", "Ophthalmic")}
+_ACTIVE, _RESOLVED = concept(CLINICAL_STATUS, "active"), concept(CLINICAL_STATUS, "resolved")
+
+
+class Chart:
+    """Collects what is written about one infant up to `stop`; days after it write nothing.
+
+    `resources` are plain dicts in the order in which they were written.
+    """
+
+    def __init__(self, patient_id: str, prefix: str, zone: str, stop: date, end: date, *, utc: bool = False) -> None:
+        self.patient_id = patient_id
+        self.prefix = prefix
+        self.zone = zone
+        self.stop = stop
+        self.end = end
+        self.utc = utc
+        self.resources: list[Fhir] = []
+        self.subject = {"reference": f"Patient/{patient_id}"}
+
+    def time(self, day: date, minute: int) -> str:
+        return local_time(self.zone, day, minute, utc=self.utc)
+
+    def add(self, kind: str, day: date, body: Fhir, profile: str | None = None, lag: int = 0) -> Fhir:
+        """Append a resource whose record was last touched `lag` days after `day`, but not after the end of the data."""
+        number = len(self.resources) + 1
+        identity = self.patient_id if kind == "Patient" else f"{self.patient_id}.{number}"
+        meta: Fhir = {"versionId": "1", "lastUpdated": instant_at_noon(self.zone, min(day + timedelta(lag), self.end))}
+        if profile:
+            meta["profile"] = [f"{US_CORE}{profile}|6.1.0"]
+        resource = {"resourceType": kind, "id": identity, "meta": meta, **body}
+        self.resources.append(resource)
+        return resource
+
+    def encounter(
+        self,
+        kind: str,
+        day: date,
+        minute: int = 600,
+        length: int = 30,
+        *,
+        by: str = "pediatrician-1",
+        role: bool = False,
+        text: str = "Office visit",
+        service: Fhir | None = None,
+        place: str | None = None,
+        provider: str | None = None,
+        reason: Fhir | None = None,
+        part_of: Fhir | None = None,
+        hospitalization: Fhir | None = None,
+        status: str = "finished",
+        interpreter: Fhir | None = None,
+    ) -> Fhir | None:
+        """A visit of class `kind`, from `minute` after midnight for `length` minutes; None when it is after `stop`."""
+        if day > self.stop:
+            return None
+        who = reference("PractitionerRole", self.prefix, f"role-{by}") if role else self.practitioner(by)
+        body: Fhir = {
+            "status": status,
+            "class": coding(ACT, kind),
+            "type": [concept(CPT, _VISIT_CODES[kind], text)],
+            "subject": self.subject,
+            "participant": [{"type": [concept(PARTICIPATION, "ATND")], "individual": who}],
+            "period": {"start": self.time(day, minute), "end": self.time(day, minute + length)},
+            "serviceProvider": reference("Organization", self.prefix, provider or "hospital"),
+        }
+        if service:
+            body["serviceType"] = service
+        if place:
+            body["location"] = [{"location": reference("Location", self.prefix, place)}]
+        if reason:
+            body["reasonCode"] = [reason]
+        if part_of:
+            body["partOf"] = refer(part_of)
+        if hospitalization:
+            body["hospitalization"] = hospitalization
+        if interpreter:
+            body["extension"] = [interpreter]
+        return self.add("Encounter", day, body, "us-core-encounter", lag=1)
+
+    def condition(
+        self,
+        code: Fhir,
+        day: date,
+        encounter: Fhir | None,
+        *,
+        category: str = "encounter-diagnosis",
+        verification: str | None = "confirmed",
+        asserted: date | None = None,
+        onset: Fhir | None = None,
+        resolved: bool = False,
+    ) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {"category": [concept(CATEGORY, category)], "code": code, "subject": self.subject}
+        if verification != "entered-in-error":
+            body["clinicalStatus"] = _RESOLVED if resolved else _ACTIVE
+        if verification:
+            body["verificationStatus"] = concept(VERIFICATION, verification)
+        if encounter:
+            body["encounter"] = refer(encounter)
+        if asserted:
+            body["extension"] = [{"url": CORE + "condition-assertedDate", "valueDateTime": asserted.isoformat()}]
+        if onset:
+            body.update(onset)
+        body["recordedDate"] = day.isoformat()
+        profile = "us-core-condition-" + (
+            "encounter-diagnosis" if category == "encounter-diagnosis" else "problems-health-concerns"
+        )
+        return self.add("Condition", day, body, profile, lag=1)
+
+    def service_request(
+        self,
+        code: Fhir,
+        day: date,
+        encounter: Fhir | None,
+        *,
+        status: str = "active",
+        intent: str = "order",
+        dated: bool = True,
+        performer_type: Fhir | None = None,
+        performer: Fhir | None = None,
+        reason: Fhir | None = None,
+        replaces: Fhir | None = None,
+        based_on: Fhir | None = None,
+        category: Fhir | None = None,
+        wanted: date | None = None,
+        by: str = "pediatrician-1",
+    ) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {"status": status, "intent": intent, "code": code, "subject": self.subject}
+        if category:
+            body["category"] = [category]
+        if encounter:
+            body["encounter"] = refer(encounter)
+        if dated:
+            body["authoredOn"] = self.time(day, 660)
+        if wanted:
+            body["occurrenceDateTime"] = wanted.isoformat()
+        body["requester"] = self.practitioner(by)
+        if performer_type:
+            body["performerType"] = performer_type
+        if performer:
+            body["performer"] = [performer]
+        if reason:
+            body["reasonCode"] = [reason]
+        if replaces:
+            body["replaces"] = [refer(replaces)]
+        if based_on:
+            body["basedOn"] = [refer(based_on)]
+        return self.add("ServiceRequest", day, body, "us-core-servicerequest", lag=2)
+
+    def appointment(
+        self, made: date, start: date, status: str, service: Fhir, order: Fhir | None, reason: Fhir | None = None
+    ) -> Fhir | None:
+        if made > self.stop:
+            return None
+        attended = {"fulfilled": "accepted", "booked": "accepted"}.get(status, "declined")
+        body: Fhir = {
+            "status": status,
+            "serviceType": [service],
+            "created": made.isoformat(),
+            "start": local_time(self.zone, start, 540),  # instants need a zone, whatever the site's habit
+            "end": local_time(self.zone, start, 600),
+            "participant": [{"actor": self.subject, "status": attended}],
+        }
+        if order:
+            body["basedOn"] = [refer(order)]
+        if reason and status == "cancelled":
+            body["cancelationReason"] = reason
+        return self.add("Appointment", made if start > self.stop else start, body)
+
+    def procedure(self, code: Fhir, day: date, encounter: Fhir | None, minute: int = 780) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {"status": "completed", "code": code, "subject": self.subject}
+        if encounter:
+            body["encounter"] = refer(encounter)
+        body["performedPeriod"] = {"start": self.time(day, minute), "end": self.time(day, minute + 60)}
+        return self.add("Procedure", day, body, "us-core-procedure", lag=1)
+
+    def report(self, code: Fhir, day: date, encounter: Fhir | None, by: str) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {
+            "status": "final",
+            "category": [concept("http://loinc.org", "LP29708-2", "Neurophysiology")],
+            "code": code,
+            "subject": self.subject,
+            "effectiveDateTime": self.time(day, 780),
+            "issued": local_time(self.zone, day, 960),
+            "resultsInterpreter": [self.practitioner(by)],
+        }
+        if encounter:
+            body["encounter"] = refer(encounter)
+        return self.add("DiagnosticReport", day, body, "us-core-diagnosticreport-note", lag=1)
+
+    def medication_request(
+        self,
+        medication: Fhir,
+        day: date,
+        encounter: Fhir | None,
+        *,
+        status: str = "active",
+        dose: Fhir | None = None,
+        supply_days: int | None = None,
+        reason: Fhir | None = None,
+        reason_reference: Fhir | None = None,
+        by: str = "neurologist-1",
+    ) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {"status": status, "intent": "order", **medication, "subject": self.subject}
+        if encounter:
+            body["encounter"] = refer(encounter)
+        body["authoredOn"] = self.time(day, 840)
+        body["requester"] = self.practitioner(by)
+        if reason:
+            body["reasonCode"] = [reason]
+        if reason_reference:
+            body["reasonReference"] = [refer(reason_reference)]
+        if dose:
+            body["dosageInstruction"] = [dose]
+        if supply_days:
+            body["dispenseRequest"] = {
+                "expectedSupplyDuration": {"value": supply_days, "unit": "days", "system": UCUM, "code": "d"}
+            }
+        return self.add("MedicationRequest", day, body, "us-core-medicationrequest", lag=1)
+
+    def administration(
+        self, medication: Fhir, day: date, encounter: Fhir, order: Fhir | None, status: str
+    ) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {"status": status, **medication, "subject": self.subject, "context": refer(encounter)}
+        body["effectiveDateTime"] = self.time(day, 900)
+        if order:
+            body["request"] = refer(order)
+        return self.add("MedicationAdministration", day, body)
+
+    def dispense(self, medication: Fhir, day: date, order: Fhir | None, days: int) -> Fhir | None:
+        if day > self.stop:
+            return None
+        body: Fhir = {
+            "status": "completed",
+            **medication,
+            "subject": self.subject,
+            "daysSupply": {"value": days, "unit": "days", "system": UCUM, "code": "d"},
+            "whenHandedOver": self.time(day, 1020),
+        }
+        if order:
+            body["authorizingPrescription"] = [refer(order)]
+        return self.add("MedicationDispense", day, body, "us-core-medicationdispense")
+
+    def practitioner(self, name: str) -> Fhir:
+        return reference("Practitioner", self.prefix, name)
+
+
+def refer(resource: Fhir) -> Fhir:
+    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
+
+
+def dose(route: str, quantity: float, unit: str, times_a_day: int) -> Fhir:
+    """Dosage of `quantity` `unit` (UCUM), so many times a day."""
+    code, text = _ROUTE[route]
+    return {
+        "text": f"{quantity:g} {unit} {times_a_day} times a day",
+        "timing": {"repeat": {"frequency": times_a_day, "period": 1, "periodUnit": "d"}},
+        "route": concept("http://snomed.info/sct", code, text),
+        "doseAndRate": [{"doseQuantity": {"value": quantity, "unit": unit, "system": UCUM, "code": unit}}],
+    }
