@@ -103,6 +103,7 @@ class Pager:
             if following is None:
                 break
             answer = await self._transport.json(Request(following), lambda page: page_fault(page, query.type))
+            self._checked(query, answer)
         if seen.total is not None and len(seen.ids) < seen.total:
             raise ShortSearch(f"a search of {query.type} announced {seen.total} rows and gave {len(seen.ids)}")
         return found
@@ -164,6 +165,8 @@ class Pager:
             seen.versions.add(version)
             if mode == "match":
                 seen.ids.add(identity)
+                if not query.belongs(row):
+                    found.notes.add(f"{query.type}: the server's search also finds rows that were not asked for")
                 if query.since and _older(row, query.since):
                     found.notes.add(f"{query.type}: _lastUpdated was not honoured by the server")
             found.rows += 1
