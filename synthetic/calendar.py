@@ -8,31 +8,27 @@ from zoneinfo import ZoneInfo
 
 
 @lru_cache(maxsize=200_000)
-def _offset(zone: str, day: date, hour: int) -> int:
-    """Minutes east of UTC at that local hour. The hour matters on the two days a year on which clocks change."""
-    local = datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(zone))
-    offset = local.utcoffset()
-    return int(offset.total_seconds()) // 60 if offset is not None else 0
+def _clock(zone: str, day: date, hour: int) -> tuple[int, int]:
+    """The hour that clocks show, and minutes east of UTC then. An hour that clocks skip on that day becomes the next."""
+    there = ZoneInfo(zone)
+    local = datetime(day.year, day.month, day.day, hour, tzinfo=there).astimezone(UTC).astimezone(there)
+    offset = local.utcoffset() or timedelta()
+    return local.hour, int(offset.total_seconds()) // 60
 
 
 def local_time(zone: str, day: date, minute: int, *, utc: bool = False) -> str:
     """FHIR dateTime of `minute` after local midnight of `day` (1,440 and more is the next day).
 
-    `utc` writes the same instant in UTC, where the date may be another one. Minutes that don't exist on the day when
-    clocks go forward are moved an hour on.
+    `utc` writes the same instant in UTC, where the date may be another one.
     """
-    while minute >= 1440:
-        day, minute = day + timedelta(days=1), minute - 1440
-    hour, rest = divmod(minute, 60)
-    offset = _offset(zone, day, hour)
-    if hour == 2 and _offset(zone, day, 1) < offset and _offset(zone, day, 3) == offset:
-        hour += 1  # 02:30 does not exist on that day
+    day, minute = day + timedelta(days=minute // 1440), minute % 1440
+    hour, offset = _clock(zone, day, minute // 60)
     if utc:
-        instant = datetime(day.year, day.month, day.day, hour, rest, tzinfo=UTC) - timedelta(minutes=offset)
+        instant = datetime(day.year, day.month, day.day, hour, minute % 60, tzinfo=UTC) - timedelta(minutes=offset)
         return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
     sign = "-" if offset < 0 else "+"
     east = abs(offset)
-    return f"{day}T{hour:02d}:{rest:02d}:00{sign}{east // 60:02d}:{east % 60:02d}"
+    return f"{day}T{hour:02d}:{minute % 60:02d}:00{sign}{east // 60:02d}:{east % 60:02d}"
 
 
 @lru_cache(maxsize=200_000)

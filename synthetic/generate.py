@@ -87,34 +87,39 @@ def generate(out: Path, options: SynthOptions, progress: Callable[[int], None] |
     return report
 
 
-def infants(options: SynthOptions, counts: Counter[str] | None = None) -> Iterator[Infant]:
-    """The cohort, infant by infant, as R4 resources before dirt of single lines. `counts` takes the infants' dirt."""
+def courses(options: SynthOptions) -> Iterator[tuple[Person, Course]]:
+    """The true courses of the cohort, infant by infant, without anything written down."""
     chosen = rates.load(options.rates)
     waits = WaitModel(options, chosen)
     weights = cumulative_shares(options.sites)
     for index in range(options.infants):
-        yield _infant(index, options, chosen, waits, weights, Counter() if counts is None else counts)
+        person = draw_person(options, chosen, weights, index)
+        draw = stream(options.seed, index, "course")
+        if _has_iess(index, options.iess_share):
+            yield person, draw_iess(options, chosen, waits, person, draw)
+        else:
+            yield person, draw_other(options, chosen, draw)
 
 
-def _infant(
-    index: int, options: SynthOptions, chosen: Rates, waits: WaitModel, weights: list[float], counts: Counter[str]
-) -> Infant:
-    person = draw_person(options, chosen, weights, index)
-    draw = stream(options.seed, index, "course")
-    course: Course
-    if _has_iess(index, options.iess_share):
-        course = draw_iess(options, chosen, waits, person, draw)
-    else:
-        course = draw_other(options, chosen, draw)
-    chart = Chart(
-        person.id,
-        f"s{person.site + 1}",
-        options.sites[person.site].timezone,
-        course.stop,
-        options.end,
-        utc="utc_instants" in course.traits,
-    )
-    draw = stream(options.seed, index, "record")
+def infants(options: SynthOptions, counts: Counter[str] | None = None) -> Iterator[Infant]:
+    """The cohort, infant by infant, as R4 resources before dirt of single lines. `counts` takes the infants' dirt."""
+    chosen = rates.load(options.rates)
+    for person, course in courses(options):
+        chart = Chart(
+            person.id,
+            f"s{person.site + 1}",
+            options.sites[person.site].timezone,
+            course.stop,
+            options.end,
+            utc="utc_instants" in course.traits,
+        )
+        written = _write_chart(chart, person, course, options, chosen)
+        _infant_dirt(chart, course, options, person.index, Counter() if counts is None else counts)
+        yield Infant(person, course, written, chart.resources)
+
+
+def _write_chart(chart: Chart, person: Person, course: Course, options: SynthOptions, chosen: Rates) -> Written:
+    draw = stream(options.seed, person.index, "record")
     write_patient(chart, person, course.birth, course.death)
     write_mother(chart, person, course.birth)
     waiver = "waiver_after_diagnosis" in course.traits and isinstance(course, IessCourse)
@@ -132,9 +137,8 @@ def _infant(
     else:
         write_other(chart, course, person, chosen, draw)
     if options.width == "realistic":
-        breadth.widen(chart, course, stream(options.seed, index, "breadth"))
-    _infant_dirt(chart, course, options, index, counts)
-    return Infant(person, course, written, chart.resources)
+        breadth.widen(chart, course, stream(options.seed, person.index, "breadth"))
+    return written
 
 
 def _has_iess(index: int, share: float) -> bool:
