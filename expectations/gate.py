@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import sqlalchemy
@@ -16,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from expectations import rules as catalogue
 from expectations.errors import GateBroken, GateUnreachable
-from expectations.report import GateReport, RuleResult, Status, result_of
+from expectations.report import GateReport, RuleResult, Status
 from expectations.scope import Scope
 
 if TYPE_CHECKING:
@@ -71,10 +72,56 @@ def _judge(database_url: str, rules: Sequence[Rule], scope: Scope) -> list[RuleR
     engine = sqlalchemy.create_engine(database_url, **_ENGINE_OPTIONS)
     try:
         with engine.connect() as connection:
-            verdicts = _verdicts(database_url, rules, scope)
-            return [_result(connection, rule, scope, verdicts[rule.id]) for rule in rules]
+            found = {rule.id: _failing_rows(connection, rule, scope) for rule in rules}
     except SQLAlchemyError as error:
         return "unreachable" if _connection_lost(error) else _code(error)
+    # Great Expectations takes a query that raises for a failing row, and repeats the whole suite three times for each:
+    # it is given those that run.
+    verdicts = _verdicts(database_url, [rule for rule in rules if found[rule.id].error is None], scope)
+    return [_result(rule, found[rule.id], verdicts.get(rule.id, "error")) for rule in rules]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """How many rows a rule judges, and the keys of those that fail; or why it can't say."""
+
+    judged: int = 0
+    keys: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    error: str | None = None
+
+
+def _failing_rows(connection: Connection, rule: Rule, scope: Scope) -> _Found:
+    """Counts and keys, by the query that Great Expectations is given but for the threshold.
+
+    They are asked for here rather than by its `get_unexpected_rows`, which draws a progress bar that can't be turned
+    off, and has no number of judged rows.
+    """
+    batch = f"({scope.rows(rule.table)}) as pull"
+    try:
+        judged = connection.execute(sqlalchemy.text(scope.judged(rule, batch))).scalar_one()
+        failing = connection.execute(sqlalchemy.text(scope.failing(rule, batch))).all()
+    except SQLAlchemyError as error:
+        if _connection_lost(error):
+            raise
+        return _Found(error=_code(error))
+    return _Found(judged, tuple(sorted(tuple(str(value) for value in row) for row in failing)))
+
+
+def _result(rule: Rule, found: _Found, verdict: Status) -> RuleResult:
+    return RuleResult(
+        rule_id=rule.id,
+        layer=rule.layer,
+        severity=rule.severity,
+        table=rule.table,
+        status=verdict,
+        judged_rows=found.judged,
+        failing_rows=len(found.keys),
+        threshold=rule.threshold,
+        key_columns=rule.key,
+        # Info records counts: nobody works through its rows.
+        keys=() if rule.severity == "info" else found.keys,
+        error=found.error or ("raised in Great Expectations" if verdict == "error" else None),
+    )
 
 
 def _verdicts(database_url: str, rules: Sequence[Rule], scope: Scope) -> dict[str, Status]:
@@ -92,7 +139,7 @@ def _verdicts(database_url: str, rules: Sequence[Rule], scope: Scope) -> dict[st
             "warehouse", connection_string=database_url.replace("$", r"\$"), kwargs=dict(_ENGINE_OPTIONS)
         )
         for table in sorted({rule.table for rule in rules}):
-            rows = database.add_query_asset(table, query=scope.rows(catalogue.TABLES[table]))
+            rows = database.add_query_asset(table, query=scope.rows(table))
             suite = gx.ExpectationSuite(
                 name=table,
                 expectations=[
@@ -133,24 +180,6 @@ def _status(success: bool, exception_info: Mapping[str, object] | None) -> Statu
     if info.get("raised_exception") or per_metric:
         return "error"
     return "pass" if success else "fail"
-
-
-def _result(connection: Connection, rule: Rule, scope: Scope, verdict: Status) -> RuleResult:
-    """The verdict with its counts and keys.
-
-    Keys are asked for here rather than by `get_unexpected_rows`, which draws a progress bar that can't be turned off.
-    """
-    batch = f"({scope.rows(catalogue.TABLES[rule.table])}) as pull"
-    try:
-        judged = int(connection.execute(sqlalchemy.text(scope.judged(rule, batch))).scalar_one())
-        wanted = verdict != "pass" or rule.threshold > 0
-        found = connection.execute(sqlalchemy.text(scope.failing(rule, batch))).all() if wanted else []
-    except SQLAlchemyError as error:
-        if _connection_lost(error):
-            raise
-        return result_of(rule, "error", 0, [], _code(error))
-    keys = [tuple(str(value) for value in row) for row in found]
-    return result_of(rule, verdict, judged, keys, "failed inside Great Expectations" if verdict == "error" else None)
 
 
 def _connection_lost(error: SQLAlchemyError) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from expectations.errors import GateBlocked, GateBroken
 
 if TYPE_CHECKING:
-    from expectations.rules import Layer, Rule
+    from expectations.rules import Layer
 
 Status = Literal["pass", "fail", "error"]
 
@@ -117,20 +117,3 @@ class GateReport:
                 kept="the pull is staged, nothing of it is loaded",
                 next_step="look the rules up in docs/expectations.md; the failing keys are in clinical.gate_failure",
             )
-
-
-def result_of(rule: Rule, status: Status, judged: int, keys: list[tuple[str, ...]], error: str | None) -> RuleResult:
-    """A result that keeps the keys of critical and warning rules only: info records counts."""
-    return RuleResult(
-        rule_id=rule.id,
-        layer=rule.layer,
-        severity=rule.severity,
-        table=rule.table,
-        status=status,
-        judged_rows=judged,
-        failing_rows=len(keys),
-        threshold=rule.threshold,
-        key_columns=rule.key,
-        keys=() if rule.severity == "info" else tuple(sorted(keys)),
-        error=error,
-    )
