@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 @lru_cache(maxsize=200_000)
 def _clock(zone: str, day: date, hour: int) -> tuple[int, int]:
-    """The hour that clocks show, and minutes east of UTC then. An hour that clocks skip on that day becomes the next."""
+    """The hour that clocks show, and minutes east of UTC then. An hour that clocks skip becomes the next."""
     there = ZoneInfo(zone)
     local = datetime(day.year, day.month, day.day, hour, tzinfo=there).astimezone(UTC).astimezone(there)
     offset = local.utcoffset() or timedelta()
