@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -233,12 +233,11 @@ class Alert(Base):
 
     __tablename__ = "alert"
     __table_args__ = (
-        Index("uq_alert_open", "dedupe_key", unique=True, postgresql_where=text("closed_on IS NULL")),
-        {"schema": "ops", "comment": "Alerts. Grain: alert; at most one open alert a chart family."},
+        {"schema": "ops", "comment": "Alerts, updated and not repeated. Grain: alert, which is a chart family."},
     )
 
-    alert_id: Mapped[str] = mapped_column(primary_key=True, comment="hash of dedupe key and opening week, 12 digits")
-    dedupe_key: Mapped[str] = mapped_column(comment="measure:dimension:group:reference:scope")
+    alert_id: Mapped[str] = mapped_column(primary_key=True, comment="hash of the dedupe key, 12 digits")
+    dedupe_key: Mapped[str] = mapped_column(unique=True, comment="measure:dimension:group:reference:scope")
     chart_id: Mapped[str] = mapped_column(comment="the chart that signalled")
     status: Mapped[str] = mapped_column(
         comment="candidate, held, open, acknowledged, investigating, confirmed, refuted, action, monitoring, resolved"
@@ -268,6 +267,7 @@ class AlertEvent(Base):
     number: Mapped[int] = mapped_column(primary_key=True, comment="1 upwards")
     kind: Mapped[str] = mapped_column(comment="signal, held, opened, stronger, weaker, present, acknowledged, note ...")
     status: Mapped[str] = mapped_column(comment="status after it")
+    signal_week: Mapped[date | None] = mapped_column(comment="Monday of the signal that it is about, if any")
     by_whom: Mapped[str] = mapped_column(comment="person or run")
     happened_on: Mapped[date] = mapped_column(comment="day")
     note: Mapped[str] = mapped_column(comment="free text without PHI")

@@ -1,0 +1,172 @@
+"""The words of an alert: counts and days, how sure, what it is not. Plain language, no blame, no PHI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from surveillance.measures.registry import Chart, Measure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from surveillance.settings import SurveillanceSettings
+
+#: How a group is spoken of. People, never labels.
+GROUPS = {
+    "hispanic": "Hispanic infants",
+    "nh_aian": "American Indian or Alaska Native infants",
+    "nh_asian": "Asian infants",
+    "nh_black": "Black infants",
+    "nh_multiracial": "infants of more than one race",
+    "nh_nhopi": "Native Hawaiian or Pacific Islander infants",
+    "nh_other": "infants of another race",
+    "nh_white": "White infants",
+    "public": "infants with public insurance",
+    "private": "infants with private insurance",
+    "military": "infants with military insurance",
+    "self_pay": "infants without insurance (self-pay)",
+    "not_en": "infants of families with another language than English",
+    "en": "infants of English-speaking families",
+}
+DIMENSION_NAMES = {
+    "race_ethnicity": "race and ethnicity",
+    "bipoc": "BIPOC (derived)",
+    "payer": "insurance",
+    "language_group": "language",
+    "interpreter": "interpreter need",
+    "sex": "sex",
+    "source": "site",
+}
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Item:
+    """One alert as a message tells it."""
+
+    alert_id: str
+    status: str
+    kind: str
+    chart: Chart
+    measure: Measure
+    facts: Mapping[str, Any]
+    signals: int
+    due_on: date | None
+
+
+def group_name(dimension: str, value: str) -> str:
+    """The group in words."""
+    fallback = f"infants with {DIMENSION_NAMES.get(dimension, dimension)} {value.replace('_', ' ')}"
+    return GROUPS.get(value, fallback) if dimension != "source" else f"infants at {value}"
+
+
+def subject(items: Sequence[Item]) -> str:
+    """Subject line: what was found, of how many."""
+    first = items[0]
+    held = all(item.status == "held" for item in items)
+    who = group_name(first.chart.dimension, first.chart.group)
+    what = "Held for data checks" if held else "Please look"
+    more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+    return f"[IESS] {what}: {who} waited longer, {first.measure.title.lower()}{more}"
+
+
+def body(
+    items: Sequence[Item],
+    *,
+    as_of: date,
+    through: Mapping[str, date],
+    waiting: int,
+    settings: SurveillanceSettings,
+) -> str:
+    """The message's text. `waiting` is how many infants are on the work list today."""
+    parts = [paragraph for item in items for paragraph in (*_finding(item), "")]
+    reaches = min(through.values(), default=as_of)
+    parts += [
+        "What this is not: an adjusted comparison, a judgement of any clinician or site, or proof of a cause. It says "
+        "that the records show a difference that is unlikely to be chance, and that someone should look.",
+        f"Data reach to {_day(reaches)} ({_sites(len(through))}). Infants are counted once they are diagnosed, 7 days "
+        f"past the start of the clock, and another {settings.maturity_lag_days} days on, so that late records don't "
+        "look like late care.",
+    ]
+    if waiting:
+        parts.append(_waiting(waiting, settings))
+    due = min((item.due_on for item in items if item.due_on), default=None)
+    until = f" Please acknowledge by {_day(due)}." if due else ""
+    parts.append(f"Owner: {settings.owner}.{until}")
+    return "\n\n".join(fill(part, _WIDTH) for part in parts if part) + "\n"
+
+
+def _waiting(waiting: int, settings: SurveillanceSettings) -> str:
+    who = "1 infant is" if waiting == 1 else f"{waiting} infants are"
+    link = f" They are listed for those who may see them: {settings.worklist_link}" if settings.worklist_link else ""
+    return (
+        f"Today {who} waiting longer than {settings.waiting_hours} hours for neurology, or more than 7 days after "
+        f"diagnosis for treatment.{link}"
+    )
+
+
+def _finding(item: Item) -> list[str]:
+    facts, chart = item.facts, item.chart
+    group = group_name(chart.dimension, chart.group)
+    reference = group_name(chart.dimension, chart.reference)
+    since = _day(date.fromisoformat(facts["since"]))
+    counts = f"{facts['x']} of {facts['n_group']} v {facts['y']} of {facts['n_reference']} {item.measure.late_title}"
+    days = _days(facts)
+    lines = [
+        f"Since about the week of {since}, {group} waited longer than {reference}: {counts}{days}."
+        if item.measure.kind == "interval"
+        else f"Since about the week of {since}, {group} compared with {reference}: {counts}.",
+        _certainty(facts),
+        f"Sites: {_by_site(facts)}. {_unknown(facts, chart)} Measure {item.measure.key}, chart {chart.id}, "
+        f"alert {item.alert_id}, {_standing(item)}.",
+    ]
+    failed = [gate for gate in facts["gates"] if gate["verdict"] == "failed"]
+    if failed:
+        checks = "; ".join(f"{gate['gate'].replace('_', ' ')}: {gate['detail']}" for gate in failed)
+        lines.append(f"Held, because a data check failed, and not yet to be read as a difference in care. {checks}.")
+    return lines
+
+
+def _days(facts: Mapping[str, Any]) -> str:
+    mine, theirs = facts["median_group"], facts["median_reference"]
+    return f"; median {mine:g} v {theirs:g} days" if mine is not None and theirs is not None else ""
+
+
+def _certainty(facts: Mapping[str, Any]) -> str:
+    years = facts["years_between_false"]
+    ratio = f"Odds ratio {facts['odds_ratio']:.1f}" if facts["odds_ratio"] is not None else "Odds ratio not finite"
+    low = f"{facts['cs_low']:.1f}" if facts["cs_low"] is not None else "0"
+    high = f"{facts['cs_high']:.1f}" if facts["cs_high"] is not None else "no upper bound"
+    every = "year" if round(years) == 1 else "years"
+    return (
+        f"How sure: evidence {facts['m']:.0f} against a limit of {facts['limit']:.0f}; chance alone gives a signal "
+        f"like this less than once in {years:.0f} {every} on this chart, and at most {facts['budget']:g} a year over "
+        f"all {facts['charts']} charts together. {ratio} over all weeks; the interval {low} to {high} holds however "
+        "often one looks."
+    )
+
+
+def _unknown(facts: Mapping[str, Any], chart: Chart) -> str:
+    total = facts["unknown"] + facts["n_group"] + facts["n_reference"]
+    share = facts["unknown"] / total if total else 0.0
+    return f"{DIMENSION_NAMES[chart.dimension].capitalize()} unknown: {facts['unknown']} ({share:.0%})."
+
+
+def _by_site(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{site} {x} of {n} v {y} of {m}" for site, (x, n, y, m) in sorted(facts["sites"].items()))
+
+
+def _standing(item: Item) -> str:
+    again = f", signal {item.signals} of this alert" if item.signals > 1 else ""
+    return f"status {item.status}{again}"
+
+
+def _sites(count: int) -> str:
+    return "1 site" if count == 1 else f"{count} sites"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"

@@ -1,0 +1,222 @@
+"""Reading and writing the tables of `warehouse.schema.measures`. Callers own the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from sqlalchemy import Table, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from surveillance.blocks import FROZEN_COLUMNS
+from surveillance.charts import ChartRow
+from surveillance.measures.registry import DIMENSIONS, Chart, Measure
+from warehouse.schema import measures as tables
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from surveillance.settings import SurveillanceSettings
+
+#: Held by every step that writes, so that two weekly runs can't interleave.
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('iess.surveillance', 0))")
+_BATCH = 2_000
+
+
+def lock(connection: Connection) -> None:
+    """Wait until no other weekly step is writing; released with the transaction."""
+    connection.execute(_LOCK)
+
+
+def _table(model: type[Any]) -> Table:
+    table: Table = model.__table__
+    return table
+
+
+def write_rows(connection: Connection, model: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows in batches."""
+    for start in range(0, len(rows), _BATCH):
+        connection.execute(insert(_table(model)), [dict(row) for row in rows[start : start + _BATCH]])
+
+
+def has_results(connection: Connection, run_id: str) -> bool:
+    """Whether the run has measured already."""
+    table = _table(tables.MeasureRun)
+    return connection.execute(select(func.count()).where(table.c.run_id == run_id)).scalar_one() > 0
+
+
+def write_run(
+    connection: Connection,
+    run_id: str,
+    as_of: date,
+    settings: SurveillanceSettings,
+    through: Mapping[str, date],
+    infants: int,
+) -> None:
+    row = {
+        "run_id": run_id,
+        "as_of": as_of,
+        "code_version": settings.code_version,
+        "settings_hash": settings.fingerprint(),
+        "data_through": {source: day.isoformat() for source, day in sorted(through.items())},
+        "infants": infants,
+    }
+    write_rows(connection, tables.MeasureRun, [row])
+
+
+def write_definitions(connection: Connection, measures: Iterable[Measure], settings: SurveillanceSettings) -> None:
+    """Add definitions that aren't there; a version that is there is never reworded."""
+    rows = [
+        {
+            "metric_id": measure.id,
+            "version": measure.version,
+            "name": measure.title,
+            "numerator": measure.numerator,
+            "denominator": measure.denominator,
+            "clock_start": measure.clock_start,
+            "clock_stop": measure.clock_stop,
+            "threshold_days": measure.threshold_days if measure.kind == "interval" else None,
+            "competing_events": ",".join(measure.competing_events),
+            "direction": measure.direction,
+            "maturity_days": settings.maturity_lag_days,
+            "min_n": max(measure.min_n, settings.min_n),
+            "valid_from": measure.valid_from,
+            "valid_to": measure.valid_to,
+        }
+        for measure in measures
+    ]
+    connection.execute(upsert(_table(tables.MetricDefinition)).on_conflict_do_nothing(), rows)
+
+
+def results(connection: Connection, run_id: str, *, published: bool = False) -> pd.DataFrame:
+    """All results of a run, in the order of the key."""
+    table = _table(tables.PublishedResult if published else tables.MetricResult)
+    query = select(table).where(table.c.run_id == run_id).order_by(*table.primary_key.columns)
+    return pd.DataFrame(connection.execute(query).mappings().all(), columns=[column.name for column in table.columns])
+
+
+def frozen(connection: Connection, metric_id: str) -> pd.DataFrame:
+    """Infants that are in the charts of a measure; columns of `FROZEN_COLUMNS`."""
+    table = _table(tables.FrozenOutcome)
+    query = select(table).where(table.c.metric_id == metric_id).order_by(table.c.source, table.c.infant)
+    rows = [{**row, **row["strata"]} for row in connection.execute(query).mappings()]
+    return pd.DataFrame(rows, columns=FROZEN_COLUMNS)
+
+
+def freeze(connection: Connection, measure: Measure, fresh: pd.DataFrame, run_id: str) -> None:
+    rows = [
+        {
+            "metric_id": measure.id,
+            "definition_version": measure.version,
+            "source": row["source"],
+            "infant": row["infant"],
+            "week": row["week"],
+            "matured_on": row["matured_on"].date(),
+            "late": row["late"],
+            "prior_neurology": row["prior_neurology"],
+            "strata": {name: row[name] for name in DIMENSIONS[:-1]},
+            "run_id": run_id,
+        }
+        for row in fresh.to_dict("records")
+    ]
+    write_rows(connection, tables.FrozenOutcome, rows)
+
+
+def revise(connection: Connection, measure: Measure, changed: pd.DataFrame, as_of: date, run_id: str) -> int:
+    """Write down corrections that aren't yet; returns how many were new."""
+    table = _table(tables.OutcomeRevision)
+    latest = (
+        select(table)
+        .where(table.c.metric_id == measure.id)
+        .distinct(table.c.source, table.c.infant, table.c.field)
+        .order_by(table.c.source, table.c.infant, table.c.field, table.c.known_on.desc(), table.c.run_id.desc())
+    )
+    last = {(row.source, row.infant, row.field): row.new for row in connection.execute(latest)}
+    rows: list[dict[str, Any]] = []
+    for row in changed.to_dict("records"):
+        old = last.get((row["source"], row["infant"], row["field"]), row["old"])
+        if old != row["new"]:
+            rows.append(
+                {
+                    **{str(name): value for name, value in row.items()},
+                    "old": old,
+                    "metric_id": measure.id,
+                    "run_id": run_id,
+                    "known_on": as_of,
+                }
+            )
+    write_rows(connection, tables.OutcomeRevision, rows)
+    return len(rows)
+
+
+def revised_outcomes(connection: Connection, metric_id: str) -> pd.DataFrame:
+    """Infants whose outcome was ever corrected: columns `source, infant`."""
+    table = _table(tables.OutcomeRevision)
+    query = (
+        select(table.c.source, table.c.infant).where(table.c.metric_id == metric_id, table.c.field == "late").distinct()
+    )
+    return pd.DataFrame(connection.execute(query).mappings().all(), columns=["source", "infant"])
+
+
+def registered(connection: Connection) -> dict[str, Chart]:
+    """The charts as registered, by id."""
+    rows = connection.execute(select(_table(tables.ChartRegistry)).order_by("chart_id")).mappings()
+    return {
+        row["chart_id"]: Chart(
+            row["metric_id"],
+            row["dimension"],
+            row["group_value"],
+            row["reference_value"],
+            row["scope"],
+            row["role"],
+            row["registered_on"],
+            row["retired_on"],
+            row["rationale"],
+        )
+        for row in rows
+    }
+
+
+def register(connection: Connection, charts: Sequence[Chart], as_of: date, run_id: str) -> dict[str, Chart]:
+    """Bring the registry up to the settings, and return it.
+
+    A chart that appears after the first run is registered on that day at the earliest, so that nobody can add a chart
+    for what the data already show. A chart no longer in the settings is retired, and keeps its weeks.
+    """
+    held = registered(connection)
+    table = _table(tables.ChartRegistry)
+    for chart in charts:
+        if chart.id in held:
+            continue
+        begins = chart.registered_on if not held else max(chart.registered_on or as_of, as_of)
+        row = {
+            "chart_id": chart.id,
+            "metric_id": chart.measure,
+            "dimension": chart.dimension,
+            "group_value": chart.group,
+            "reference_value": chart.reference,
+            "scope": chart.scope,
+            "role": chart.role,
+            "registered_on": begins,
+            "retired_on": chart.retired_on,
+            "rationale": chart.rationale,
+            "first_run_id": run_id,
+        }
+        connection.execute(insert(table), [row])
+    for gone in sorted(set(held) - {chart.id for chart in charts}):
+        if held[gone].retired_on is None:
+            connection.execute(update(table).where(table.c.chart_id == gone).values(retired_on=as_of))
+    return registered(connection)
+
+
+def chart_weeks(connection: Connection, chart_id: str) -> list[ChartRow]:
+    """All weeks of a chart, oldest first."""
+    table = _table(tables.ChartWeek)
+    rows = connection.execute(select(table).where(table.c.chart_id == chart_id).order_by(table.c.week)).mappings()
+    return [ChartRow(**row) for row in rows]
+
+
+def write_chart_weeks(connection: Connection, rows: Sequence[ChartRow]) -> None:
+    write_rows(connection, tables.ChartWeek, [vars(row) for row in rows])
