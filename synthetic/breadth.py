@@ -18,13 +18,13 @@ _VACCINES = (("20", 61), ("133", 122), ("03", 365))
 
 
 def widen(chart: Chart, course: Course, draw: Random) -> None:
-    """Add a weight to every visit, Immunizations by the schedule, and a narrative to Patients and visits."""
+    """Add a weight to every visit, Immunizations by the schedule, and a narrative to the Patient."""
     for visit in [r for r in chart.resources if r["resourceType"] == "Encounter"]:
         _weight(chart, visit, course.birth, draw)
     for code, age in _VACCINES:
         _immunization(chart, code, course.birth + timedelta(days=age))
     for resource in chart.resources:
-        if resource["resourceType"] in ("Patient", "Encounter"):
+        if resource["resourceType"] == "Patient":
             resource["text"] = _narrative(resource)
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def record_onset(form: str, birth: date, onset: date) -> tuple[Fhir | None, date | None, date | None]:
-    """Elements for Condition, and the days between which the onset lies by them. `form` is a row of `onset.*`."""
+    """Elements for Condition, and the days between which the onset lies by them. `form` is a row of `onset.*`.
+
+    A period is the days over which symptoms began to be seen: its start is the onset.
+    """
     if form == "exact":
         return {"onsetDateTime": onset.isoformat()}, onset, onset
     if form == "month":
@@ -26,7 +29,7 @@ def record_onset(form: str, birth: date, onset: date) -> tuple[Fhir | None, date
         return {"onsetAge": age}, birthday(birth, months), birthday(birth, months + 1) - timedelta(days=1)
     if form == "period":
         end = onset + timedelta(days=2)
-        return {"onsetPeriod": {"start": onset.isoformat(), "end": end.isoformat()}}, onset, end
+        return {"onsetPeriod": {"start": onset.isoformat(), "end": end.isoformat()}}, onset, onset
     return None, None, None
 
 
