@@ -7,23 +7,20 @@ scheduler. Ends with 1 when a run did not succeed.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-from dags.iess_pull import iess_pull
-from dags.iess_timeline import iess_timeline
-from dags.iess_weekly_equity import iess_weekly_equity
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-#: In the order in which the data flows. A pull's asset would start the timeline in a running Airflow.
-IN_ORDER = (iess_pull, iess_timeline, iess_weekly_equity)
+#: In the order in which the data flows. In a running Airflow the pull's asset starts the timeline.
+IN_ORDER = ("iess_pull", "iess_timeline", "iess_weekly_equity")
 
 
 def main() -> int:
     """Replay the DAGs; one line a DAG on standard output, for the program that started this one."""
-    for make in IN_ORDER:
-        found: DAG = make()
+    for dag_id in IN_ORDER:
+        found: DAG = getattr(import_module(f"dags.{dag_id}"), dag_id)()
         print(f"start {found.dag_id}", flush=True)  # noqa: T201
         run = found.test()
         if run.state != "success":

@@ -5,8 +5,6 @@ What it starts, it stops. It owns its folder and begins by emptying it, so that 
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -100,13 +98,13 @@ def empty(home: Path) -> None:
     if home.exists() and any(home.iterdir()) and not (home / MARKER).exists():
         raise SettingsError("The folder is not empty and not the demo's", file=str(home), next_step="name another")
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    (home / MARKER).touch()
 
 
 @contextmanager
 def hospitals(home: Path, *, say: Say, progress: Progress) -> Iterator[Hospitals]:
-    """Two FHIR servers with SMART Backend Services on loopback, loaded with the cohort (once), and settings for them."""
+    """Two FHIR servers on loopback, loaded with the cohort (once), and the settings that name them."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / MARKER).touch()
     cohort = home / "cohort"
     loaded_before = (cohort / "truth.csv").exists()
     if not loaded_before:
@@ -168,7 +166,7 @@ def _replay(settings: Settings, config: Path, url: str, *, say: Say) -> None:
     say("Airflow's metadata database")
     run_airflow(["airflow", "db", "migrate"], variables, log)
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        process = subprocess.Popen(
             [sys.executable, "-m", "dags.replay"], env=variables, stdout=subprocess.PIPE, stderr=output, text=True
         )
         assert process.stdout is not None  # noqa: S101 - asked for above

@@ -175,21 +175,29 @@ class Settings(BaseSettings):
         )
 
 
-def load_settings(path: Path | None = None) -> Settings:
-    """Read `path`, else `$IESS_CONFIG`, else ./iess.toml when there is one; then the environment over it."""
+def settings_file(path: Path | None = None) -> Path | None:
+    """The file to read: `path`, else `$IESS_CONFIG`, else ./iess.toml when there is one, else None.
+
+    Raises SettingsError when a named file does not exist.
+    """
     named = path or (Path(os.environ["IESS_CONFIG"]) if os.environ.get("IESS_CONFIG") else None)
-    file = named or Path("iess.toml")
-    if named is not None and not file.is_file():
+    if named is not None and not named.is_file():
         raise SettingsError(
-            "The settings file does not exist", file=str(file), next_step="check --config or IESS_CONFIG"
+            "The settings file does not exist", file=str(named), next_step="check --config or IESS_CONFIG"
         )
-    content = _read_toml(file) if file.is_file() else {}
+    usual = Path("iess.toml")
+    return named or (usual if usual.is_file() else None)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings file (see `settings_file`), then the environment over it."""
+    file = settings_file(path)
+    content = _read_toml(file) if file is not None else {}
     _refuse_unknown_variables()
     try:
-        settings = Settings(**_anchored(content, file.parent))
+        return Settings(**(_anchored(content, file.parent) if file is not None else {}))
     except ValidationError as error:
-        raise SettingsError(_one_line(error), file=str(file) if content else None) from None
-    return settings
+        raise SettingsError(_one_line(error), file=str(file) if file is not None else None) from None
 
 
 def _refuse_unknown_variables() -> None:

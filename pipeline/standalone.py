@@ -48,7 +48,7 @@ def run_standalone(settings: Settings, config: Path, *, port: int, say: Callable
 def _start(variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         # A session of its own: standalone leaves its children behind when only the parent is stopped.
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             [sys.executable, "-m", "airflow", "standalone"],
             env=variables,
             stdout=output,

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from fhir_mapping.mapping import map_infant
+
 from expectations import gate as gates
 from fhir_mapping import codes as value_sets
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.conformance import verdicts
-from fhir_mapping.mapping import map_infant
 from fhir_mapping.model import MappingSettings
 from fhir_mapping.newest import newest
 from fhir_mapping.select import InputFile, select
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fhir_mapping.codes import Codes
-    from fhir_mapping.model import Resource
     from fhir_source.landing import Manifest
     from fhir_source.source import FhirVersion
     from pipeline.clock import Clock
@@ -131,7 +131,14 @@ def map_pull(
     with open_warehouse(settings) as engine:
         staged = staging.staged_resources(engine, source.name, pull_id)
         touched = staging.touched_infants(engine, source.name, pull_id)
-        resources, _ = newest([*state.current_resources(engine, source.name, touched), *staged])
+        gone = staging.staged_deletions(engine, source.name, pull_id)
+        stored = [
+            resource
+            for resource in state.current_resources(engine, source.name, touched)
+            if (resource.type, resource.id) not in gone
+        ]
+        # Stored before staged: of two copies with the same version the one that came later is kept.
+        resources, _ = newest([*stored, *staged])
         options = _mapping_settings(settings, source, manifest, clock)
         codes = _codes(settings)
         mapped = []
@@ -158,7 +165,13 @@ def gate_pull(settings: Settings, source: str, pull_id: str, *, progress: Progre
         reports = [gates.run(url, layer, source=source, pull_id=pull_id) for layer in ("staged", "timeline")]
     with open_warehouse(settings) as engine:
         for report in reports:
-            record_gates(engine, report)
+            record_gates(
+                engine,
+                source=source,
+                pull_id=pull_id,
+                results=report.results,
+                catalogue_version=report.catalogue_version,
+            )
     for report in reports:
         report.raise_if_blocked()
     results = [result for report in reports for result in report.results]
@@ -173,14 +186,14 @@ def gate_pull(settings: Settings, source: str, pull_id: str, *, progress: Progre
 
 
 def load_pull(settings: Settings, source: str, pull_id: str) -> Loaded:
-    """One transaction: what is staged, the ledger and the watermark."""
+    """One transaction: what is staged, the ledger and the watermark. A loaded pull is left as it is."""
     manifest = _landing(settings).manifest(source, pull_id)
     with open_warehouse(settings) as engine:
         report = load_staged(engine, manifest, hash_key=hash_key(settings))
     return Loaded(
         source=source,
         pull_id=pull_id,
-        ledger=[LedgerEntry(**entry) for entry in report.ledger],
+        ledger=[LedgerEntry(**row) for row in report.ledger],
         timelines_opened=report.timelines_opened,
         timelines_closed=report.timelines_closed,
     )

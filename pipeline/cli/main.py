@@ -21,6 +21,7 @@ app = typer.Typer(
     name="iess",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
     rich_markup_mode="rich",
     help="Referral-delay surveillance of Infantile Epileptic Spasms Syndrome from FHIR data.",
     epilog="Exit codes: 0 done, 1 a bug, 2 wrong usage, others in docs/operator-guide.md.",
@@ -74,7 +75,7 @@ def main() -> None:
         # `iess ... | head`: the reader has gone, and that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a message of a library may hold PHI
+    except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         if os.environ.get("IESS_DEBUG"):
             raise

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.cli.console import Json, out, progress, show_json, table
+
+if TYPE_CHECKING:
+    from synthetic.options import Site
 
 Share = typer.Option(min=0, max=1, rich_help_panel="Dirt (shares)", show_default=True)
 Ratio = typer.Option(min=0.001, rich_help_panel="Effects", show_default=True)
@@ -24,15 +27,16 @@ def command(
     start: Annotated[datetime, typer.Option("--start", formats=["%Y-%m-%d"])] = datetime(2024, 1, 1),  # noqa: DTZ001
     end: Annotated[datetime, typer.Option("--end", formats=["%Y-%m-%d"])] = datetime(2025, 12, 31),  # noqa: DTZ001
     site: Annotated[
-        list[str], typer.Option("--site", help="NAME=TIME_ZONE, once a site.")
-    ] = ["harbor=America/New_York"],  # noqa: B006 - Typer reads it, nobody changes it
+        list[str] | None, typer.Option("--site", help="NAME=TIME_ZONE, once a site (default: one, harbor).")
+    ] = None,
     fhir_version: Annotated[Literal["R4", "R5"], typer.Option("--fhir-version")] = "R4",
     dimension: Annotated[
         Literal["race_ethnicity", "payer", "language"], typer.Option("--dimension", rich_help_panel="Effects")
     ] = "race_ethnicity",
     group: Annotated[
-        list[str], typer.Option("--group", help="Who waits longer; once a value.", rich_help_panel="Effects")
-    ] = ["nh_black"],  # noqa: B006
+        list[str] | None,
+        typer.Option("--group", help="Who waits longer; once a value (default: nh_black).", rich_help_panel="Effects"),
+    ] = None,
     odds_ratio: Annotated[float, Ratio] = 1.0,
     hazard_ratio: Annotated[float, Ratio] = 1.0,
     effect_from_week: Annotated[int, typer.Option(min=0, rich_help_panel="Effects")] = 0,
@@ -58,10 +62,10 @@ def command(
         seed=seed,
         start=start.date(),
         end=end.date(),
-        sites=tuple(_site(text) for text in site),
+        sites=tuple(_site(text) for text in site or ("harbor=America/New_York",)),
         fhir_version=fhir_version,
         dimension=dimension,
-        group=tuple(group),
+        group=tuple(group or ("nh_black",)),
         odds_ratio=odds_ratio,
         hazard_ratio=hazard_ratio,
         effect_from_week=effect_from_week,
@@ -87,7 +91,7 @@ def command(
     out.print(f"{report.infants} infants, {report.iess} with IESS; the truth is in {out_folder / 'truth.csv'}")
 
 
-def _site(text: str) -> object:
+def _site(text: str) -> Site:
     from synthetic.options import Site
 
     name, _, timezone = text.partition("=")
