@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
-import stamina
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -118,20 +117,17 @@ class _Token:
             self.generation += 1
 
     async def _ask(self, endpoint: str) -> dict[str, Any]:
-        answer: dict[str, Any] = {}
-        async for attempt in stamina.retry_context(
-            on=_TryAgain, attempts=_TOKEN_ATTEMPTS, timeout=None, wait_max=min(5.0, self.source.max_wait_seconds)
-        ):
-            with attempt:
-                try:
-                    answer = await self._ask_once(endpoint, last=attempt.num == _TOKEN_ATTEMPTS)
-                except httpx.TransportError as error:
-                    if attempt.num < _TOKEN_ATTEMPTS:
-                        raise _TryAgain from None
-                    raise SourceUnreachable(
-                        f"The token endpoint can't be reached ({type(error).__name__})", source=self.source.name
-                    ) from None
-        return answer
+        for number in range(1, _TOKEN_ATTEMPTS):
+            try:
+                return await self._ask_once(endpoint, last=False)
+            except (_TryAgain, httpx.TransportError):
+                await asyncio.sleep(min(2.0 ** (number - 1), self.source.max_wait_seconds))
+        try:
+            return await self._ask_once(endpoint, last=True)
+        except httpx.TransportError as error:
+            raise SourceUnreachable(
+                f"The token endpoint can't be reached ({type(error).__name__})", source=self.source.name
+            ) from None
 
     async def _ask_once(self, endpoint: str, *, last: bool) -> dict[str, Any]:
         form, headers = self._request(endpoint)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from fhir_source.writer import PullWriter, Spool, Unit
 
 _NDJSON = "application/fhir+ndjson"
-_CHUNK = 1 << 18
 _STATUSES = frozenset({200, 206})
 _LAST_UPDATED = re.compile(rb'"lastUpdated"\s*:\s*"([^"]{20,40})"')
 _SEVERE = ("fatal", "error")
@@ -159,7 +158,7 @@ class _Reader:
         else:
             self._start(response)
         pace = Pace(self._patience)
-        async for chunk in response.aiter_raw(_CHUNK):
+        async for chunk in response.aiter_raw():
             # Packing is most of the work and leaves the interpreter's lock: other files go on meanwhile.
             await asyncio.to_thread(self._lines.feed, chunk)
             if pace.too_slow(len(chunk)):
@@ -174,10 +173,12 @@ class _Reader:
         encoding = response.headers.get("content-encoding", "identity").lower()
         if encoding not in ("identity", "gzip", "x-gzip"):
             raise Transient("a file comes in an encoding that was not asked for", ends_as=SourceMisbehaved)
-        self._lines.restart(packed=encoding != "identity")
+        packed = encoding != "identity"
+        self._lines.restart(packed=packed)
         etag = response.headers.get("etag")
         strong = etag if etag and not etag.startswith("W/") else None
-        self._validator = strong or response.headers.get("last-modified")
+        # A packed transfer starts anew: servers give the packed and the plain file the same validator.
+        self._validator = None if packed else strong or response.headers.get("last-modified")
 
     def _must_continue(self, response: httpx.Response) -> None:
         if not response.headers.get("content-range", "").startswith(f"bytes {self._lines.received}-"):

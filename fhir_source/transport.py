@@ -6,6 +6,8 @@ holds gets into an error or a log: URLs carry patient ids in their query.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import logging
 import time
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import orjson
-import stamina
 
 from fhir_source.auth import Authoriser, authoriser
 from fhir_source.errors import (
@@ -38,10 +39,12 @@ T = TypeVar("T")
 FHIR_JSON = "application/fhir+json"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOST_REDIRECTS = 5
+_FIRST_BACKOFF = 0.5  # seconds, doubled from attempt to attempt
 _LONGEST_BACKOFF = 30.0
 _MOST_BYTES = 256 << 20  # of one page; a resource of 40 MB has been seen
 _ATTEMPTS_TO_CONNECT = 3  # a server that never answered yet is down, not busy
 
+log = logging.getLogger(__name__)
 # httpx logs every URL at INFO, and a search URL holds patient ids.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -159,25 +162,18 @@ class Transport:
         """
         if request.token and origin(request.url) not in self._origins:
             raise self._other_origin("A link", request.url)
-        longest = self.source.max_wait_seconds
-        try:
-            async for attempt in stamina.retry_context(
-                on=self._backoff,
-                attempts=self.source.attempts,
-                timeout=None,
-                wait_initial=min(0.5, longest),
-                wait_max=min(_LONGEST_BACKOFF, longest),
-                wait_jitter=min(0.5, longest),
-            ):
-                with attempt:
-                    try:
-                        return await self._once(request, read)
-                    except Transient as error:
-                        if not self._answered and not error.connected and attempt.num >= _ATTEMPTS_TO_CONNECT:
-                            raise self._given_up(error) from None
-                        raise
-        except Transient as error:
-            raise self._given_up(error) from None
+        for number in itertools.count(1):
+            try:
+                return await self._once(request, read)
+            except Transient as error:
+                never_connected = not self._answered and not error.connected
+                if number >= (_ATTEMPTS_TO_CONNECT if never_connected else self.source.attempts):
+                    raise self._given_up(error) from None
+                wait = self._pause(error, number)
+                log.warning(
+                    "source %s: %s; attempt %d follows in %.1f s", self.source.name, error.what, number + 1, wait
+                )
+            await asyncio.sleep(wait)
         raise AssertionError("unreachable: the loop returns or raises")
 
     def may_have_token(self, url: str) -> bool:
@@ -200,10 +196,12 @@ class Transport:
             error.status = last.status
         return error
 
-    def _backoff(self, error: Exception) -> bool | float:
-        if not isinstance(error, Transient):
-            return False
-        return True if error.wait is None else min(error.wait, self.source.max_wait_seconds)
+    def _pause(self, error: Transient, number: int) -> float:
+        """Seconds before the next attempt: what the server asks, or ever longer ones; never more than the settings
+        say.
+        """
+        wait = min(_FIRST_BACKOFF * 2 ** (number - 1), _LONGEST_BACKOFF) if error.wait is None else error.wait
+        return min(wait, self.source.max_wait_seconds)
 
     async def _once(self, request: Request, read: Callable[[httpx.Response], Awaitable[T]]) -> T:
         """One attempt: through redirects, and through one renewal of the token."""

@@ -89,7 +89,7 @@ class FaultyServer:
     faults: list[Fault] = field(default_factory=list)
     ranges: bool = False  # answer Range requests and send an ETag, as file servers do
     seen: list[Seen] = field(default_factory=list)
-    sent: list[tuple[str, int]] = field(default_factory=list)  # path and bytes of bodies that went out whole
+    sent: list[tuple[str, int]] = field(default_factory=list)  # path and bytes of good answers that went out whole
     port: int = 0
 
     def __enter__(self) -> FaultyServer:
@@ -171,9 +171,9 @@ class FaultyServer:
             if reply.drip:
                 await asyncio.sleep(reply.drip)
         await writer.drain()
-        if reply.cut is None:
+        if reply.cut is None and reply.status < 300:
             self.sent.append((seen.path, len(body)))
-        elif reply.stall:
+        elif reply.cut is not None and reply.stall:
             await asyncio.wait_for(self._stop.wait(), 30)
 
 
