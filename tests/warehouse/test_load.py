@@ -1,0 +1,279 @@
+"""The load: conservation, versions, deletions, history, keys, and being asked twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import permutations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from fhir_mapping.model import Quarantined
+from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, resource, stage, visit
+from warehouse import staging, state
+from warehouse.errors import ConservationViolated, HashKeyChanged, StagingStale
+from warehouse.fingerprint import warehouse_hash
+from warehouse.keys import infant_key
+from warehouse.load import LedgerRow, LoadReport, load
+
+pytestmark = pytest.mark.integration
+Run = Callable[..., LoadReport]
+
+FIRST = Pull(
+    "20260105T000000Z",
+    [
+        patient("a"),
+        condition("a"),
+        patient("b"),
+        condition("b"),
+        visit("b", "2026-01-04"),
+        resource("Practitioner", "p"),
+    ],
+    out_of_scope=Counter(Patient=7, Observation=20),
+    quarantined=[Quarantined("Condition.ndjson", 9, "Condition", "", "no_id", "", "a resource without id")],
+)
+
+
+def line(report: LoadReport, kind: str) -> LedgerRow:
+    return next(row for row in report.ledger if row["resource_type"] == kind)
+
+
+def rows(engine: Engine, sql: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(sql))]
+
+
+def test_every_received_line_is_accounted_for(run: Run, warehouse_engine: Engine) -> None:
+    report = run(FIRST)
+    assert line(report, "Patient") == {
+        "resource_type": "Patient",
+        "received": 9,
+        "loaded": 2,
+        "unchanged": 0,
+        "superseded": 0,
+        "deleted": 0,
+        "out_of_scope": 7,
+        "quarantined": 0,
+    }
+    assert line(report, "Condition")["quarantined"] == 1
+    assert line(report, "Observation")["out_of_scope"] == 20
+    assert rows(warehouse_engine, "SELECT stage, file, line, reason, path FROM clinical.quarantine") == [
+        ("select", "Condition.ndjson", 9, "no_id", "")
+    ]
+
+
+def test_a_loaded_pull_is_a_no_op_with_the_same_report(run: Run, warehouse_engine: Engine) -> None:
+    report = run(FIRST)
+    before = warehouse_hash(warehouse_engine)
+    assert run(FIRST) == report
+    assert warehouse_hash(warehouse_engine) == before
+    assert rows(warehouse_engine, "SELECT count(*) FROM clinical.stg_resource") == [(0,)]
+
+
+def test_the_same_content_in_a_later_pull_is_unchanged(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    report = run(replace(FIRST, pull_id="20260106T000000Z"))
+    assert line(report, "Condition")["unchanged"] == 2
+    assert line(report, "Condition")["loaded"] == 0
+    # b's wait has ended, so only a, who is still waiting, has a new row.
+    assert (report.timelines_opened, report.timelines_closed) == (1, 1)
+
+
+def test_an_older_version_never_overwrites_a_newer_one(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    newer = visit("b", "2026-01-03", version=3, updated="2026-01-06T00:00:00Z")
+    older = visit("b", "2026-01-02", version=2, updated="2026-01-05T00:00:00Z")
+    run(Pull("20260107T000000Z", [newer]))
+    report = run(Pull("20260108T000000Z", [older]))
+    assert line(report, "Encounter")["superseded"] == 1
+    assert rows(warehouse_engine, "SELECT version_id FROM clinical.resource WHERE resource_type = 'Encounter'") == [
+        ("3",)
+    ]
+    assert rows(warehouse_engine, "SELECT neurology::text FROM clinical.v_timeline WHERE infant = 'b'") == [
+        ("2026-01-03",)
+    ]
+
+
+def test_a_version_number_decides_between_versions_of_one_instant(run: Run, warehouse_engine: Engine) -> None:
+    same = "2026-01-06T00:00:00Z"
+    run(Pull("20260107T000000Z", [patient("a"), condition("a"), visit("a", "2026-01-05", version=10, updated=same)]))
+    report = run(Pull("20260108T000000Z", [visit("a", "2026-01-09", version=9, updated=same)]))
+    assert line(report, "Encounter")["superseded"] == 1
+
+
+def test_pulls_in_any_order_give_the_same_state(
+    run: Run, warehouse_engine: Engine, request: pytest.FixtureRequest
+) -> None:
+    pulls = [
+        Pull("20260105T000000Z", [patient("a"), condition("a"), visit("a", "2026-01-04")]),
+        Pull("20260106T000000Z", [visit("a", "2026-01-03", version=2, updated="2026-01-06T00:00:00Z")]),
+        Pull("20260107T000000Z", deleted=[("Encounter", "e-a")]),
+        Pull("20260108T000000Z", [patient("a", version=2, updated="2026-01-07T12:00:00Z", gender="male")]),
+    ]
+    states = set()
+    for order in permutations(pulls):
+        with warehouse_engine.begin() as connection:
+            for table in ("resource", "referral_timeline", "milestone_event", "infant_key"):
+                connection.execute(text(f"DELETE FROM clinical.{table}"))
+            for table in ("ops.pull", "ops.watermark", "ops.ledger", "analytics.infant_interval"):
+                connection.execute(text(f"DELETE FROM {table}"))
+        for pull in order:
+            run(pull)
+        states.add(
+            str(
+                rows(
+                    warehouse_engine,
+                    "SELECT resource_type, resource_id, version_id, sha256, deleted FROM clinical.resource ORDER BY 1, 2",
+                )
+                + rows(
+                    warehouse_engine,
+                    "SELECT infant, content_sha256 FROM clinical.referral_timeline WHERE valid_to IS NULL ORDER BY 1",
+                )
+                + rows(warehouse_engine, "SELECT * FROM analytics.infant_interval ORDER BY 1, 3")
+                + rows(warehouse_engine, "SELECT transaction_time FROM ops.watermark")
+            )
+        )
+    assert len(states) == 1
+
+
+def test_a_deletion_takes_the_infant_out_of_the_cohort(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    report = run(Pull("20260107T000000Z", deleted=[("Condition", "c-b")]))
+    assert line(report, "Condition")["deleted"] == 1
+    assert rows(warehouse_engine, "SELECT infant FROM clinical.v_timeline") == [("a",)]
+    assert rows(warehouse_engine, "SELECT DISTINCT infant_key FROM analytics.infant_interval") == [
+        (infant_key(HASH_KEY, "north", "a"),)
+    ]
+    assert rows(
+        warehouse_engine,
+        "SELECT valid_to AT TIME ZONE 'UTC' = '2026-01-07', closed_by FROM clinical.referral_timeline "
+        "WHERE infant = 'b'",
+    ) == [(True, "20260107T000000Z")]
+
+
+def test_a_refuted_diagnosis_closes_the_row_and_a_renewed_one_opens_another(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    run(
+        Pull(
+            "20260107T000000Z",
+            [condition("b", version=2, updated="2026-01-06T00:00:00Z", verificationStatus="refuted")],
+        )
+    )
+    assert rows(warehouse_engine, "SELECT count(*) FROM clinical.v_timeline WHERE infant = 'b'") == [(0,)]
+    run(Pull("20260109T000000Z", [condition("b", version=3, updated="2026-01-08T00:00:00Z")]))
+    assert rows(warehouse_engine, "SELECT count(*) FROM clinical.referral_timeline WHERE infant = 'b'") == [(2,)]
+    assert "b" in state.known_infants(warehouse_engine, "north")
+
+
+def test_a_resource_made_again_after_its_deletion_is_back(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    run(Pull("20260107T000000Z", deleted=[("Encounter", "e-b")]))
+    run(Pull("20260109T000000Z", [visit("b", "2026-01-04", version=3, updated="2026-01-08T00:00:00Z")]))
+    assert rows(warehouse_engine, "SELECT neurology::text FROM clinical.v_timeline WHERE infant = 'b'") == [
+        ("2026-01-04",)
+    ]
+
+
+def test_what_was_known_then(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    run(Pull("20260110T000000Z", [visit("a", "2026-01-09")]))
+    with warehouse_engine.connect() as connection:
+        then = state.timelines(connection, as_known=datetime(2026, 1, 7, tzinfo=UTC)).set_index("infant")
+        now = state.timelines(connection).set_index("infant")
+        before = state.timelines(connection, as_known=datetime(2026, 1, 1, tzinfo=UTC))
+    assert then.loc["a", "status_provider_to_neurology"] == "censored"
+    assert now.loc["a", "status_provider_to_neurology"] == "event"
+    assert now.loc["a", "days_provider_to_neurology_low"] == 7
+    assert len(before) == 0
+
+
+def test_a_clock_that_goes_back_never_lets_knowledge_run_backwards(run: Run, warehouse_engine: Engine) -> None:
+    run(replace(FIRST, pull_id="20260120T000000Z"))
+    run(Pull("20260110T000000Z", [visit("a", "2026-01-09")]))
+    assert state.watermark(warehouse_engine, "north") == "2026-01-20T00:00:00Z"
+    assert rows(warehouse_engine, "SELECT count(*) FROM clinical.referral_timeline WHERE valid_to <= valid_from") == [
+        (0,)
+    ]
+
+
+def test_analytics_holds_ages_in_months_and_years_only(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    assert rows(
+        warehouse_engine,
+        "SELECT year, age_months, status, delayed, days_low FROM analytics.infant_interval "
+        "WHERE interval_name = 'provider_to_neurology' ORDER BY status",
+    ) == [(2026, 6, "censored", "pending", 3), (2026, 6, "event", "no", 2)]
+    assert rows(warehouse_engine, "SELECT count(*) FROM analytics.infant_interval") == [(20,)]
+
+
+def test_an_element_that_mapping_could_not_read_counts_as_quarantined_until_it_can(
+    run: Run, warehouse_engine: Engine
+) -> None:
+    pull = Pull("20260105T000000Z", [patient("a"), condition("a")])
+    finding = Quarantined("Condition.ndjson", 1, "Condition", "c-a", "unreadable_element", "Condition.onset", "no date")
+    stage(warehouse_engine, pull)
+    with warehouse_engine.begin() as connection:
+        staging._stage_quarantine(connection, ("north", pull.pull_id), "map", [(finding, "a")])
+    report = load(warehouse_engine, pull.manifest(), hash_key=HASH_KEY)
+    assert line(report, "Condition")["quarantined"] == 1
+    assert line(report, "Condition")["loaded"] == 0
+    replayed = run(pull, replay=True)
+    assert replayed.attempt == 2
+    assert line(replayed, "Condition")["loaded"] == 1
+    assert line(replayed, "Patient")["unchanged"] == 1
+    assert rows(warehouse_engine, "SELECT count(*) FROM ops.v_quarantine") == [(0,)]
+
+
+def test_counts_that_do_not_add_up_stop_the_load(warehouse_engine: Engine) -> None:
+    stage(warehouse_engine, FIRST)
+    with warehouse_engine.begin() as connection:
+        connection.execute(text("DELETE FROM clinical.stg_resource WHERE resource_id = 'e-b'"))
+    before = warehouse_hash(warehouse_engine)
+    with pytest.raises(ConservationViolated, match="Encounter: 1 received, 1 in scope, 0 staged"):
+        load(warehouse_engine, FIRST.manifest(), hash_key=HASH_KEY)
+    assert warehouse_hash(warehouse_engine) == before
+
+
+def test_an_unstaged_pull_is_refused(warehouse_engine: Engine) -> None:
+    with pytest.raises(StagingStale):
+        load(warehouse_engine, FIRST.manifest(), hash_key=HASH_KEY)
+
+
+def test_a_mapping_made_before_another_load_of_the_source_is_refused(run: Run, warehouse_engine: Engine) -> None:
+    late = Pull("20260108T000000Z", [visit("a", "2026-01-07")])
+    stage(warehouse_engine, late)
+    run(FIRST)
+    with pytest.raises(StagingStale):
+        load(warehouse_engine, late.manifest(), hash_key=HASH_KEY)
+
+
+def test_another_hash_key_is_refused(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    later = replace(FIRST, pull_id="20260106T000000Z")
+    stage(warehouse_engine, later)
+    with pytest.raises(HashKeyChanged):
+        load(warehouse_engine, later.manifest(), hash_key=b"another key of thirty-two bytes.")
+
+
+def test_a_changed_practitioner_touches_who_refers_to_them(run: Run, warehouse_engine: Engine) -> None:
+    seen_by = visit("b", "2026-01-04", participant=[{"individual": {"reference": "Practitioner/p"}}])
+    role = {"practitioner": {"reference": "Practitioner/p"}}
+    people = [patient("a"), condition("a"), visit("a", "2026-01-03"), patient("b"), condition("b"), seen_by]
+    run(Pull("20260105T000000Z", [*people, resource("Practitioner", "p")]))
+    pull = Pull("20260106T000000Z", [resource("PractitionerRole", "r", **role)])
+    staging.stage_selection(warehouse_engine, pull.manifest(), pull.selection())
+    assert staging.touched_infants(warehouse_engine, "north", pull.pull_id) == {"b"}
+
+
+def test_merged_patients_are_brought_together(run: Run, warehouse_engine: Engine) -> None:
+    run(Pull("20260105T000000Z", [patient("old"), condition("old"), visit("old", "2026-01-04")]))
+    link = [{"type": "replaces", "other": {"reference": "Patient/old"}}]
+    pull = Pull("20260106T000000Z", [patient("new", link=link)])
+    staging.stage_selection(warehouse_engine, pull.manifest(), pull.selection())
+    touched = staging.touched_infants(warehouse_engine, "north", pull.pull_id)
+    assert touched == {"old", "new"}
+    held = state.current_resources(warehouse_engine, "north", {"new"})
+    assert [item.reference for item in held] == ["Condition/c-old", "Encounter/e-old", "Patient/old"]

@@ -1,0 +1,152 @@
+"""Loading resources: an older version never overwrites a newer one, whatever the order of the pulls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, text
+
+from warehouse.keys import patient_hash
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What became of the staged resources of one type, counts."""
+
+    loaded: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.loaded + self.unchanged + self.superseded + self.quarantined
+
+
+def drop_erased(connection: Connection, source: str, pull_id: str, hash_key: bytes) -> dict[str, int]:
+    """Take infants who were erased out of the staged pull; gives the number of their resources by type."""
+    erased = set(
+        connection.execute(
+            text("SELECT patient_hash FROM ops.erasure WHERE source = :source"), {"source": source}
+        ).scalars()
+    )
+    if not erased:
+        return {}
+    key = {"source": source, "pull_id": pull_id}
+    staged = connection.execute(
+        text(
+            "SELECT infant FROM clinical.stg_resource WHERE source = :source AND pull_id = :pull_id "
+            "UNION SELECT infant FROM clinical.stg_infant WHERE source = :source AND pull_id = :pull_id"
+        ),
+        key,
+    ).scalars()
+    gone = [infant for infant in staged if infant and patient_hash(hash_key, source, infant) in erased]
+    counts = connection.execute(
+        text(
+            "WITH removed AS (DELETE FROM clinical.stg_resource WHERE source = :source AND pull_id = :pull_id "
+            "AND infant = ANY(:gone) RETURNING resource_type) "
+            "SELECT resource_type, count(*) FROM removed GROUP BY resource_type"
+        ),
+        {**key, "gone": gone},
+    ).all()
+    for table in ("stg_infant", "stg_timeline", "stg_event", "stg_quarantine"):
+        connection.execute(
+            text(f"DELETE FROM clinical.{table} WHERE source = :source AND pull_id = :pull_id AND infant = ANY(:gone)"),  # noqa: S608
+            {**key, "gone": gone},
+        )
+    return {row[0]: row[1] for row in counts}
+
+
+def load(connection: Connection, source: str, pull_id: str, instant: datetime) -> dict[str, Fates]:
+    """Upsert the staged resources and deletions; gives what became of the resources, by type.
+
+    `instant` is the pull's own transaction time: what it says was so then, and deletions happened by then.
+    A staged resource is `unchanged` when what is held has the same hash; else it is `loaded` when it is newer by
+    (meta.lastUpdated, numeric versionId, time of the pull), a resource without lastUpdated being the older one
+    (`fhir_mapping.newest`); else it is `superseded`. One that the mapping could not read is stored just so, since a
+    later rule may read it, but counted as `quarantined`.
+    """
+    key = {"source": source, "pull_id": pull_id, "instant": instant}
+    connection.execute(text("DROP TABLE IF EXISTS pg_temp.fate"))
+    connection.execute(
+        text(
+            """
+            CREATE TEMPORARY TABLE fate ON COMMIT DROP AS
+            WITH unreadable AS (
+                SELECT DISTINCT resource_type, resource_id FROM clinical.stg_quarantine
+                 WHERE source = :source AND pull_id = :pull_id AND stage = 'map'
+            )
+            SELECT s.resource_type, s.resource_id, u.resource_id IS NOT NULL AS quarantined,
+                   CASE WHEN r.source IS NULL THEN 'loaded'
+                        WHEN r.deleted AND coalesce(s.updated_at, CAST(:instant AS timestamptz)) > r.updated_at
+                             THEN 'loaded'
+                        WHEN r.deleted THEN 'superseded'
+                        WHEN r.sha256 = s.sha256 AND r.quarantined = (u.resource_id IS NOT NULL) THEN 'unchanged'
+                        WHEN r.sha256 = s.sha256 THEN 'loaded'
+                        WHEN (coalesce(s.updated_at, '-infinity'), s.version_number, CAST(:instant AS timestamptz))
+                           > (coalesce(r.updated_at, '-infinity'), r.version_number, r.seen_at) THEN 'loaded'
+                        ELSE 'superseded' END AS fate
+              FROM clinical.stg_resource s
+              LEFT JOIN clinical.resource r USING (source, resource_type, resource_id)
+              LEFT JOIN unreadable u USING (resource_type, resource_id)
+             WHERE s.source = :source AND s.pull_id = :pull_id
+            """
+        ),
+        key,
+    )
+    connection.execute(
+        text(
+            """
+            INSERT INTO clinical.resource (source, resource_type, resource_id, version_id, last_updated, updated_at,
+                   version_number, seen_at, sha256, pull_id, deleted, quarantined, infant, reference_keys,
+                   nonconformant_paths, body)
+            SELECT s.source, s.resource_type, s.resource_id, s.version_id, s.last_updated, s.updated_at,
+                   s.version_number, :instant, s.sha256, s.pull_id, false, f.quarantined, s.infant, s.reference_keys,
+                   c.paths, s.body
+              FROM clinical.stg_resource s
+              JOIN fate f USING (resource_type, resource_id)
+              LEFT JOIN clinical.stg_conformance c USING (source, pull_id, resource_type, resource_id)
+             WHERE s.source = :source AND s.pull_id = :pull_id AND f.fate = 'loaded'
+            ON CONFLICT (source, resource_type, resource_id) DO UPDATE SET
+                   version_id = excluded.version_id, last_updated = excluded.last_updated,
+                   updated_at = excluded.updated_at, version_number = excluded.version_number,
+                   seen_at = excluded.seen_at, sha256 = excluded.sha256, pull_id = excluded.pull_id,
+                   deleted = false, quarantined = excluded.quarantined, infant = excluded.infant,
+                   reference_keys = excluded.reference_keys, nonconformant_paths = excluded.nonconformant_paths,
+                   body = excluded.body
+            """
+        ),
+        key,
+    )
+    connection.execute(
+        text(
+            """
+            INSERT INTO clinical.resource AS r (source, resource_type, resource_id, version_id, last_updated,
+                   updated_at, version_number, seen_at, sha256, pull_id, deleted, quarantined, infant,
+                   reference_keys)
+            SELECT source, resource_type, resource_id, '', '', :instant, -1, :instant, '', pull_id, true, false, NULL,
+                   '{}'
+              FROM clinical.stg_deletion WHERE source = :source AND pull_id = :pull_id
+            ON CONFLICT (source, resource_type, resource_id) DO UPDATE SET
+                   updated_at = excluded.updated_at, version_number = -1, seen_at = excluded.seen_at, sha256 = '',
+                   pull_id = excluded.pull_id, deleted = true, quarantined = false, nonconformant_paths = NULL,
+                   body = NULL
+             WHERE NOT r.deleted AND coalesce(r.updated_at, r.seen_at) <= excluded.updated_at
+            """
+        ),
+        key,
+    )
+    rows = connection.execute(
+        text(
+            "SELECT resource_type, CASE WHEN quarantined AND fate <> 'superseded' THEN 'quarantined' ELSE fate END, "
+            "count(*) FROM fate GROUP BY 1, 2"
+        )
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for kind, fate, count in rows:
+        counts.setdefault(kind, {})[fate] = count
+    return {kind: Fates(**fates) for kind, fates in counts.items()}

@@ -1,0 +1,328 @@
+"""Staging: what a pull brought, beside the warehouse, until its load. Staging a pull again replaces what was there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+from sqlalchemy import Connection, Engine, text
+
+from fhir_mapping.contract import record_of
+from fhir_mapping.lines import owners_of
+from fhir_mapping.model import Resource
+from fhir_mapping.newest import instant_of, version_number
+from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_source.errors import LandingDamaged
+from fhir_source.source import REFERENCED_TYPES
+from warehouse import state
+from warehouse.copying import copy_rows
+from warehouse.errors import StagingStale, translated
+from warehouse.schema.contract import contract_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from fhir_mapping.contract import TimelineRow
+    from fhir_mapping.model import Conformance, MappedInfant, Quarantined
+    from fhir_mapping.select import Selection
+    from fhir_source.landing import Manifest
+
+SELECTED = ("clinical.stg_resource", "clinical.stg_deletion", "ops.stg_ledger", "ops.stg_pull")
+MAPPED = ("clinical.stg_event", "clinical.stg_timeline", "clinical.stg_infant", "clinical.stg_conformance")
+_RESOURCE_COLUMNS = (
+    "source",
+    "pull_id",
+    "resource_type",
+    "resource_id",
+    "version_id",
+    "last_updated",
+    "updated_at",
+    "version_number",
+    "sha256",
+    "infant",
+    "reference_keys",
+    "file",
+    "line",
+    "body",
+)
+_EVENT_COLUMNS = (
+    "infant",
+    "milestone",
+    "low",
+    "high",
+    "precision",
+    "rule",
+    "certainty",
+    "resource_type",
+    "resource_id",
+    "version_id",
+    "detail",
+)
+_LEDGER_COLUMNS = ("received", "in_scope", "out_of_scope", "superseded", "deleted", "quarantined")
+
+
+def stage_selection(engine: Engine, manifest: Manifest, selection: Selection) -> None:
+    """Stage the selected resources, deletions, findings and counts of a pull, in one transaction."""
+    key = (manifest.source, manifest.pull_id)
+    with translated(manifest.source), engine.begin() as connection:
+        _serialise(connection, *key)
+        clear(connection, *key)
+        copy_rows(
+            connection,
+            "clinical.stg_resource",
+            _RESOURCE_COLUMNS,
+            (_resource_row(*key, resource) for resource in selection.resources),
+        )
+        copy_rows(
+            connection,
+            "clinical.stg_deletion",
+            ("source", "pull_id", "resource_type", "resource_id"),
+            ((*key, kind, identity) for kind, identity in sorted(set(selection.deleted))),
+        )
+        _stage_quarantine(connection, key, "select", ((item, None) for item in selection.quarantined))
+        copy_rows(
+            connection,
+            "ops.stg_ledger",
+            ("source", "pull_id", "resource_type", *_LEDGER_COLUMNS),
+            (
+                (*key, kind, *(getattr(line, column) for column in _LEDGER_COLUMNS))
+                for kind, line in sorted(selection.ledger.items())
+            ),
+        )
+        connection.execute(
+            text(
+                "INSERT INTO ops.stg_pull (source, pull_id, transaction_time, data_through) "
+                "VALUES (:source, :pull_id, :instant, :data_through)"
+            ),
+            {
+                "source": key[0],
+                "pull_id": key[1],
+                "instant": transaction_instant(manifest),
+                "data_through": selection.data_through,
+            },
+        )
+
+
+def stage_mapping(
+    engine: Engine,
+    source: str,
+    pull_id: str,
+    mapped: Iterable[MappedInfant],
+    verdicts: Iterable[Conformance],
+) -> None:
+    """Stage milestones, timelines, exclusions and verdicts of a pull whose selection is staged, in one transaction.
+
+    Raises StagingStale when the pull isn't staged.
+    """
+    key = (source, pull_id)
+    infants = sorted(mapped, key=lambda one: one.infant)
+    with translated(source), engine.begin() as connection:
+        _serialise(connection, *key)
+        _delete(connection, MAPPED, *key)
+        _delete(connection, ("clinical.stg_quarantine",), *key, extra="AND stage = 'map'")
+        copy_rows(
+            connection,
+            "clinical.stg_event",
+            ("source", "pull_id", "n", *_EVENT_COLUMNS),
+            (
+                (*key, n, *(getattr(event, column) for column in _EVENT_COLUMNS))
+                for one in infants
+                for n, event in enumerate(one.events, 1)
+            ),
+        )
+        copy_rows(
+            connection,
+            "clinical.stg_timeline",
+            ("source", "pull_id", "infant", "content_sha256", *contract_names()),
+            (_timeline_row(*key, one.row) for one in infants if one.row is not None),
+        )
+        copy_rows(
+            connection,
+            "clinical.stg_infant",
+            ("source", "pull_id", "infant", "excluded"),
+            ((*key, one.infant, one.excluded) for one in infants),
+        )
+        copy_rows(
+            connection,
+            "clinical.stg_conformance",
+            ("source", "pull_id", "resource_type", "resource_id", "paths"),
+            ((*key, verdict.type, verdict.id, list(verdict.paths)) for verdict in verdicts),
+        )
+        _stage_quarantine(connection, key, "map", ((item, one.infant) for one in infants for item in one.quarantined))
+        updated = connection.execute(
+            text(
+                "UPDATE ops.stg_pull SET mapped_after = "
+                "(SELECT coalesce(max(sequence), 0) FROM ops.pull WHERE source = :source) "
+                "WHERE source = :source AND pull_id = :pull_id"
+            ),
+            {"source": source, "pull_id": pull_id},
+        )
+        if updated.rowcount == 0:
+            raise StagingStale(
+                f"Pull {pull_id} is not staged",
+                source=source,
+                kept="the warehouse is as it was",
+                next_step="run `iess load` again, which selects, maps and loads it",
+            )
+
+
+def staged_resources(engine: Engine, source: str, pull_id: str) -> list[Resource]:
+    """The staged resources of a pull, sorted by type and id, but those that were deleted later than they were updated.
+
+    (A later pull, loaded before this one, may have told of the deletion.)
+    """
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT s.resource_type, s.resource_id, s.version_id, s.last_updated, s.body::text, s.file, s.line, "
+                "s.sha256 FROM clinical.stg_resource s JOIN ops.stg_pull p USING (source, pull_id) "
+                "LEFT JOIN clinical.resource r ON r.source = s.source AND r.resource_type = s.resource_type "
+                "AND r.resource_id = s.resource_id AND r.deleted "
+                "AND r.updated_at >= coalesce(s.updated_at, p.transaction_time) "
+                "WHERE s.source = :source AND s.pull_id = :pull_id AND r.source IS NULL "
+                "ORDER BY s.resource_type, s.resource_id"
+            ),
+            {"source": source, "pull_id": pull_id},
+        )
+        return [
+            Resource(kind, identity, version, updated, orjson.loads(body), file, line, sha256)
+            for kind, identity, version, updated, body, file, line, sha256 in rows
+        ]
+
+
+def staged_deletions(engine: Engine, source: str, pull_id: str) -> frozenset[tuple[str, str]]:
+    """(type, id) of the resources that a staged pull deletes, but those that are known to have been updated since."""
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT d.resource_type, d.resource_id FROM clinical.stg_deletion d "
+                "JOIN ops.stg_pull p USING (source, pull_id) "
+                "LEFT JOIN clinical.resource r USING (source, resource_type, resource_id) "
+                "WHERE d.source = :source AND d.pull_id = :pull_id "
+                "AND coalesce(r.updated_at, r.seen_at, p.transaction_time) <= p.transaction_time"
+            ),
+            {"source": source, "pull_id": pull_id},
+        )
+        return frozenset((kind, identity) for kind, identity in rows)
+
+
+def transaction_instant(manifest: Manifest) -> datetime:
+    """The pull's transaction time as an instant. Raises LandingDamaged when it can't be read."""
+    instant = instant_of(manifest.transaction_time)
+    if instant is None:
+        raise LandingDamaged(
+            f"The manifest of pull {manifest.pull_id} has no readable transaction time", source=manifest.source
+        )
+    return instant
+
+
+def touched_infants(engine: Engine, source: str, pull_id: str) -> frozenset[str]:
+    """Patient ids whose timeline a staged pull may change, with all Patients that are linked to them.
+
+    Those with a resource in the pull, those who lose one by a deletion, those who refer to a practitioner,
+    organization, place or medicine that changed, and those who were still waiting when their data ended.
+    """
+    with translated(source), engine.connect() as connection:
+        return state.touched(connection, source, pull_id)
+
+
+def clear(connection: Connection, source: str, pull_id: str) -> None:
+    """Remove all that is staged of a pull."""
+    _delete(connection, (*SELECTED, *MAPPED, "clinical.stg_quarantine"), source, pull_id)
+
+
+def _delete(connection: Connection, tables: Iterable[str], source: str, pull_id: str, *, extra: str = "") -> None:
+    for table in tables:
+        connection.execute(
+            text(f"DELETE FROM {table} WHERE source = :source AND pull_id = :pull_id {extra}"),  # noqa: S608
+            {"source": source, "pull_id": pull_id},
+        )
+
+
+def _serialise(connection: Connection, source: str, pull_id: str) -> None:
+    """Two processes that stage the same pull take turns; the last one's rows stay, and they are the same."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": f"stage {source} {pull_id}"}
+    )
+
+
+def _resource_row(source: str, pull_id: str, resource: Resource) -> tuple[object, ...]:
+    owners = sorted(owners_of(resource.body)) if resource.type not in REFERENCED_TYPES else []
+    literal = [owner for owner in owners if not owner.startswith("?")]
+    return (
+        source,
+        pull_id,
+        resource.type,
+        resource.id,
+        resource.version_id,
+        resource.last_updated,
+        instant_of(resource.last_updated),
+        version_number(resource.version_id),
+        resource.sha256,
+        resource.id if resource.type == "Patient" else literal[0] if literal else None,
+        sorted(set(_reference_keys(resource, owners))),
+        resource.file,
+        resource.line,
+        orjson.dumps(resource.body).decode(),
+    )
+
+
+def _reference_keys(resource: Resource, owners: list[str]) -> Iterator[str]:
+    """Shared resources that it refers to; Patients by link, by identifier, or beside the first owner."""
+    for reference in references_in(resource.body):
+        target = target_of(reference)
+        if target is None:
+            continue
+        if target.type in REFERENCED_TYPES or (target.type == "Patient" and resource.type == "Patient"):
+            yield f"{target.type}/{target.id}"
+        elif not target.type:
+            yield f"?/{target.id}"  # `urn:uuid:...` does not say what it points to
+    if resource.type == "Patient":
+        yield from (f"Patient?{key}" for key in identifier_keys(resource.body.get("identifier")))
+    literal = [owner for owner in owners if not owner.startswith("?")]
+    yield from (f"Patient/{owner}" for owner in literal[1:])
+    yield from (f"Patient{owner}" for owner in owners if owner.startswith("?"))
+
+
+def _timeline_row(source: str, pull_id: str, row: TimelineRow) -> tuple[object, ...]:
+    record = {name: value for name, value in record_of(row).items() if name not in ("source", "infant")}
+    record["evidence"] = orjson.dumps(row.evidence, option=orjson.OPT_SORT_KEYS).decode()
+    # The censor date moves with every pull. Where an infant is still waiting the days move with it; elsewhere it is no
+    # news, and would open a row an infant and pull.
+    news = {name: value for name, value in record.items() if name != "censored_on"}
+    content = orjson.dumps(news, option=orjson.OPT_SORT_KEYS)
+    return (
+        source,
+        pull_id,
+        row.infant,
+        hashlib.sha256(content).hexdigest(),
+        *(record[name] for name in contract_names()),
+    )
+
+
+def _stage_quarantine(
+    connection: Connection, key: tuple[str, str], stage: str, items: Iterable[tuple[Quarantined, str | None]]
+) -> None:
+    copy_rows(
+        connection,
+        "clinical.stg_quarantine",
+        (
+            *("source", "pull_id", "stage", "n", "file", "line", "resource_type", "resource_id", "infant"),
+            *("reason", "path", "message"),
+        ),
+        (
+            (
+                *(*key, stage, n, item.file, item.line, _clean(item.type), _clean(item.id), infant),
+                *(item.reason, _clean(item.path), _clean(item.message)),
+            )
+            for n, (item, infant) in enumerate(items, 1)
+        ),
+    )
+
+
+def _clean(value: str) -> str:
+    """Without NUL, which PostgreSQL's text can't hold; a broken line may have put one into an id."""
+    return re.sub("\0", "\ufffd", value)

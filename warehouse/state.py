@@ -1,0 +1,237 @@
+"""What the warehouse holds: the cohort, its resources, its timelines, how far each source is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import pandas as pd
+from sqlalchemy import Connection, Engine, text
+
+from fhir_mapping.contract import COLUMNS, INTERVALS
+from fhir_mapping.model import Resource
+from fhir_source.source import REFERENCED_TYPES
+from warehouse.errors import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date, datetime
+
+#: Who was still waiting on the last day that the data reached: they have waited longer since.
+_WAITING = f"""
+    SELECT t.infant FROM clinical.referral_timeline t
+     WHERE t.source = :source AND t.valid_to IS NULL
+       AND 'censored' IN ({", ".join(f"t.status_{interval.name}" for interval in INTERVALS)})
+       AND t.censored_on >= (SELECT max(p.data_through) FROM ops.pull p WHERE p.source = :source)
+"""  # noqa: S608 - our own names
+_COLUMN_NAMES = ", ".join(column.name for column in COLUMNS)
+
+
+def known_infants(engine: Engine, source: str) -> frozenset[str]:
+    """Patient ids of the cohort, merged-away ones and those who left it included: their record may change back."""
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT DISTINCT infant FROM clinical.resource "
+                "WHERE source = :source AND infant IS NOT NULL AND NOT deleted"
+            ),
+            {"source": source},
+        )
+        return frozenset(rows.scalars())
+
+
+def current_resources(engine: Engine, source: str, infants: Iterable[str]) -> list[Resource]:
+    """The current resources of these Patients and of all linked with them, and all shared ones; by type and id.
+
+    Deleted resources are not among them.
+    """
+    with translated(source), engine.connect() as connection:
+        members = sorted(linked(connection, source, infants))
+        rows = connection.execute(
+            text(
+                """
+                WITH member AS (
+                    SELECT unnest(CAST(:members AS text[])) AS id
+                ), known_by AS (
+                    SELECT 'Patient/' || id AS key FROM member
+                    UNION
+                    SELECT key FROM clinical.resource r
+                      JOIN member ON r.resource_id = member.id, unnest(r.reference_keys) AS key
+                     WHERE r.source = :source AND r.resource_type = 'Patient' AND starts_with(key, 'Patient?')
+                ), own AS (
+                    SELECT r.resource_type, r.resource_id FROM clinical.resource r
+                      JOIN member ON r.infant = member.id WHERE r.source = :source
+                    UNION
+                    SELECT resource_type, resource_id FROM clinical.resource
+                     WHERE source = :source AND reference_keys && (SELECT array_agg(key) FROM known_by)
+                       AND resource_type <> 'Patient'
+                    UNION
+                    SELECT resource_type, resource_id FROM clinical.resource
+                     WHERE source = :source AND resource_type = ANY(:shared)
+                )
+                SELECT r.resource_type, r.resource_id, r.version_id, r.last_updated, r.body::text, r.sha256
+                  FROM clinical.resource r JOIN own USING (resource_type, resource_id)
+                 WHERE r.source = :source AND NOT r.deleted
+                 ORDER BY r.resource_type, r.resource_id
+                """
+            ),
+            {"source": source, "members": members, "shared": list(REFERENCED_TYPES)},
+        )
+        return [
+            Resource(kind, identity, version, updated, orjson.loads(body), sha256=sha256)
+            for kind, identity, version, updated, body, sha256 in rows
+        ]
+
+
+def linked(connection: Connection, source: str, infants: Iterable[str]) -> frozenset[str]:
+    """These Patient ids with all that Patient.link joins them to, in stored and staged resources."""
+    rows = connection.execute(
+        text(
+            """
+            WITH RECURSIVE edge AS (
+                SELECT resource_id AS one, substr(key, 9) AS other
+                  FROM (SELECT resource_id, reference_keys FROM clinical.resource
+                         WHERE source = :source AND resource_type = 'Patient'
+                        UNION ALL
+                        SELECT resource_id, reference_keys FROM clinical.stg_resource
+                         WHERE source = :source AND resource_type = 'Patient') patient,
+                       unnest(reference_keys) AS key
+                 WHERE starts_with(key, 'Patient/')
+            ), both_ways AS (
+                SELECT one, other FROM edge UNION SELECT other, one FROM edge
+            ), member AS (
+                SELECT unnest(CAST(:infants AS text[])) AS id
+                UNION
+                SELECT b.other FROM member m JOIN both_ways b ON b.one = m.id
+            )
+            SELECT id FROM member
+            """
+        ),
+        {"source": source, "infants": sorted(infants)},
+    )
+    return frozenset(rows.scalars())
+
+
+def touched(connection: Connection, source: str, pull_id: str) -> frozenset[str]:
+    """See `warehouse.staging.touched_infants`."""
+    rows = connection.execute(
+        text(
+            """
+            WITH arrived AS (
+                SELECT s.resource_type, s.resource_id, s.infant, s.reference_keys
+                  FROM clinical.stg_resource s
+                 WHERE s.source = :source AND s.pull_id = :pull_id
+            ), lost AS (
+                SELECT r.resource_type, r.resource_id, r.infant, r.reference_keys
+                  FROM clinical.resource r JOIN clinical.stg_deletion d USING (source, resource_type, resource_id)
+                 WHERE d.source = :source AND d.pull_id = :pull_id
+            ), changed_shared AS (
+                SELECT a.resource_type, a.resource_id, a.reference_keys FROM arrived a
+                  LEFT JOIN clinical.resource r
+                    ON (r.source, r.resource_type, r.resource_id) = (:source, a.resource_type, a.resource_id)
+                  LEFT JOIN clinical.stg_resource s
+                    ON (s.source, s.pull_id, s.resource_type, s.resource_id)
+                     = (:source, :pull_id, a.resource_type, a.resource_id)
+                 WHERE a.resource_type = ANY(:shared) AND r.sha256 IS DISTINCT FROM s.sha256
+                UNION ALL
+                SELECT resource_type, resource_id, reference_keys FROM lost WHERE resource_type = ANY(:shared)
+            ), near AS (
+                -- A role belongs to its practitioner: who refers to the practitioner is concerned too.
+                SELECT ARRAY(
+                    SELECT resource_type || '/' || resource_id FROM changed_shared
+                    UNION SELECT '?/' || resource_id FROM changed_shared
+                    UNION SELECT unnest(reference_keys) FROM changed_shared WHERE resource_type = 'PractitionerRole'
+                ) AS keys
+            ), far AS (
+                SELECT near.keys || ARRAY(
+                    SELECT r.resource_type || '/' || r.resource_id FROM clinical.resource r
+                     WHERE r.source = :source AND r.resource_type = ANY(:shared) AND r.reference_keys && near.keys
+                ) AS keys FROM near
+            ), owner_keys AS (
+                SELECT unnest(reference_keys) AS key FROM arrived WHERE NOT resource_type = ANY(:shared)
+                UNION
+                SELECT unnest(reference_keys) FROM lost WHERE NOT resource_type = ANY(:shared)
+            )
+            SELECT infant FROM arrived WHERE infant IS NOT NULL
+            UNION
+            SELECT infant FROM lost WHERE infant IS NOT NULL
+            UNION
+            SELECT substr(key, 9) FROM owner_keys WHERE starts_with(key, 'Patient/')
+            UNION
+            SELECT p.resource_id FROM clinical.resource p
+             WHERE p.source = :source AND p.resource_type = 'Patient'
+               AND p.reference_keys && ARRAY(SELECT key FROM owner_keys WHERE starts_with(key, 'Patient?'))
+            UNION
+            SELECT r.infant FROM clinical.resource r, far
+             WHERE r.source = :source AND r.infant IS NOT NULL AND NOT r.deleted
+               AND cardinality(far.keys) > 0 AND r.reference_keys && far.keys
+            UNION
+            """  # noqa: S608 - our own SQL
+            + _WAITING
+        ),
+        {"source": source, "pull_id": pull_id, "shared": list(REFERENCED_TYPES)},
+    )
+    return linked(connection, source, rows.scalars())
+
+
+def watermark(engine: Engine, source: str) -> str | None:
+    """The server's instant from which the next pull asks, as the server wrote it; None before the first load."""
+    with translated(source), engine.connect() as connection:
+        found: str | None = connection.execute(
+            text("SELECT transaction_time FROM ops.watermark WHERE source = :source"), {"source": source}
+        ).scalar_one_or_none()
+        return found
+
+
+def data_through(engine: Engine, source: str) -> date | None:
+    """The last local date that the loaded pulls of the source have data for."""
+    with translated(source), engine.connect() as connection:
+        found: date | None = connection.execute(
+            text("SELECT max(data_through) FROM ops.pull WHERE source = :source"), {"source": source}
+        ).scalar_one_or_none()
+        return found
+
+
+def loaded_pulls(engine: Engine, source: str) -> frozenset[str]:
+    """Ids of the pulls that are loaded."""
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(text("SELECT pull_id FROM ops.pull WHERE source = :source"), {"source": source})
+        return frozenset(rows.scalars())
+
+
+def timelines(connection: Connection, *, as_known: datetime | None = None) -> pd.DataFrame:
+    """Referral timelines, one row an infant, columns of the contract in its order, sorted by source and infant.
+
+    Current ones, or those that were known at the instant `as_known`. Dates are `datetime.date`, missing ones None;
+    days are `Int64`; `evidence` is a dict.
+    """
+    if as_known is None:
+        rows = connection.execute(text(f"SELECT {_COLUMN_NAMES} FROM clinical.v_timeline ORDER BY source, infant"))  # noqa: S608
+    else:
+        rows = connection.execute(
+            text(f"SELECT {_COLUMN_NAMES} FROM clinical.timeline_as_of(:as_known) ORDER BY source, infant"),  # noqa: S608
+            {"as_known": as_known},
+        )
+    frame = pd.DataFrame(rows.all(), columns=[column.name for column in COLUMNS], dtype=object)
+    return frame.astype({column.name: "Int64" for column in COLUMNS if column.type == "int"})
+
+
+def waiting_infants(engine: Engine, source: str) -> frozenset[str]:
+    """Infants with a wait that had not ended when their data ended: it grows with each pull."""
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT infant FROM ({_WAITING}) waiting"), {"source": source})  # noqa: S608
+        return frozenset(rows.scalars())
+
+
+def ledgers(engine: Engine, source: str | None = None) -> pd.DataFrame:
+    """The ledger of each loaded pull's last attempt: source, pull_id, attempt, resource_type and counts; sorted."""
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT source, pull_id, attempt, resource_type, received, loaded, unchanged, superseded, deleted, "
+                "out_of_scope, quarantined FROM ops.v_ledger "
+                "WHERE CAST(:source AS text) IS NULL OR source = :source ORDER BY source, pull_id, resource_type"
+            ),
+            {"source": source},
+        )
+        return pd.DataFrame(rows.all(), columns=list(rows.keys()))

@@ -1,0 +1,175 @@
+"""Views and as-of functions. Each has a comment that says what it is and its grain; analysts start here.
+
+`clinical` views run with the reader's own rights (`security_invoker`), so that row-level security by site holds
+through them. Views elsewhere run with the owner's, which is how operators see counts from `clinical` and no rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir_mapping.contract import INTERVALS, IntervalDefinition
+from warehouse.schema.contract import contract_names
+
+
+@dataclass(frozen=True)
+class View:
+    """One view or function. `signature` is the function's arguments; None for a view."""
+
+    name: str  # schema.name
+    comment: str
+    sql: str
+    signature: str | None = None
+    definer: bool = False  # a function that reads with its owner's rights
+
+    @property
+    def schema(self) -> str:
+        return self.name.partition(".")[0]
+
+
+def _wait(interval: IntervalDefinition) -> str:
+    """One row of the unpivot: an interval's name, the year of its first milestone, and its four columns."""
+    start = "onset_high" if interval.start == "onset" else interval.start
+    return (
+        f"('{interval.name}', t.{start}, t.status_{interval.name}, t.delayed_{interval.name}, "
+        f"t.days_{interval.name}_low, t.days_{interval.name}_high)"
+    )
+
+
+#: What analysts see of a timeline row `t` with its key `k`: coarsened after days and ages were counted.
+_COARSE = """w.interval_name, t.source, k.infant_key, t.cohort,
+       extract(year FROM w.start_date)::integer AS year,
+       (extract(year FROM age(t.first_provider, t.birth_date)) * 12
+        + extract(month FROM age(t.first_provider, t.birth_date)))::integer AS age_months,
+       t.sex, t.race_ethnicity, t.bipoc, t.payer, t.language, t.interpreter, t.pathway,
+       w.status, w.delayed, w.days_low, w.days_high"""
+_COARSE_COLUMNS = (
+    "interval_name text, source text, infant_key text, cohort text, year integer, age_months integer, sex text, "
+    "race_ethnicity text, bipoc text, payer text, language text, interpreter text, pathway text, status text, "
+    "delayed text, days_low integer, days_high integer"
+)
+_UNPIVOT = f"""FROM clinical.referral_timeline t
+  JOIN clinical.infant_key k USING (source, infant)
+ CROSS JOIN LATERAL (VALUES
+       {("," + chr(10) + "       ").join(_wait(interval) for interval in INTERVALS)}
+       ) AS w (interval_name, start_date, status, delayed, days_low, days_high)"""
+
+_TIMELINE_COLUMNS = ", ".join(["source", "infant", *contract_names()])
+
+VIEWS: tuple[View, ...] = (
+    View(
+        "clinical.v_timeline",
+        "Current referral timelines. Grain: source, infant.",
+        f"SELECT {_TIMELINE_COLUMNS}, valid_from, pull_id "  # noqa: S608 - our own names
+        "FROM clinical.referral_timeline WHERE valid_to IS NULL",
+    ),
+    View(
+        "clinical.timeline_as_of",
+        "Referral timelines as they were known at an instant. Grain: source, infant.",
+        "SELECT * FROM clinical.referral_timeline t WHERE t.valid_from <= as_known "
+        "AND (t.valid_to IS NULL OR t.valid_to > as_known)",
+        signature="as_known timestamptz) RETURNS SETOF clinical.referral_timeline",
+    ),
+    View(
+        "clinical.v_interval",
+        "Waits of the current timelines as analysts see them, with the infant. Grain: source, infant, interval.",
+        f"SELECT t.infant, {_COARSE} {_UNPIVOT} WHERE t.valid_to IS NULL",
+    ),
+    View(
+        "clinical.interval_as_of",
+        "Waits as they were known at an instant; columns of analytics.infant_interval and the infant. "
+        "Grain: source, infant, interval.",
+        f"SELECT t.infant, {_COARSE} {_UNPIVOT} WHERE t.valid_from <= as_known "
+        "AND (t.valid_to IS NULL OR t.valid_to > as_known)",
+        signature=f"as_known timestamptz) RETURNS TABLE (infant text, {_COARSE_COLUMNS})",
+    ),
+    View(
+        "clinical.v_evidence",
+        "From a milestone to the FHIR resource and the pull that it came in. Grain: infant, milestone, rule, resource.",
+        "SELECT e.source, e.infant, e.milestone, e.low, e.high, e.precision, e.rule, e.certainty, e.detail, "
+        "e.resource_type, e.resource_id, e.version_id, r.last_updated, r.pull_id AS resource_pull_id, "
+        "r.nonconformant_paths, r.body "
+        "FROM clinical.milestone_event e "
+        "LEFT JOIN clinical.resource r USING (source, resource_type, resource_id)",
+    ),
+    View(
+        "analytics.v_cohort",
+        "Waits of the infants that measures count (definite and probable). Grain: infant, interval.",
+        "SELECT * FROM analytics.infant_interval WHERE cohort IN ('definite', 'probable')",
+    ),
+    View(
+        "analytics.v_referral_delay",
+        "The primary wait, first provider to neurologist, of the infants that measures count and for whom the wait "
+        "is defined. `late` is true over 7 days, false up to 7, empty while it can't be decided. Grain: infant.",
+        "SELECT source, infant_key, year, age_months, sex, race_ethnicity, bipoc, payer, language, interpreter, "
+        "pathway, status, delayed, days_low, days_high, "
+        "CASE delayed WHEN 'yes' THEN true WHEN 'no' THEN false END AS late "
+        "FROM analytics.infant_interval WHERE interval_name = 'provider_to_neurology' "
+        "AND cohort IN ('definite', 'probable') AND status IN ('event', 'censored', 'competing')",
+    ),
+    View(
+        "analytics.interval_at_year_end",
+        "Waits as they were known when a calendar year ended (UTC). Finer instants would let two calls date an "
+        "infant's record, so they are for the clinical role: clinical.interval_as_of. Grain: infant, interval.",
+        f"SELECT {_COARSE} {_UNPIVOT} WHERE t.valid_from < make_timestamptz(known_year + 1, 1, 1, 0, 0, 0, 'UTC') "
+        "AND (t.valid_to IS NULL OR t.valid_to >= make_timestamptz(known_year + 1, 1, 1, 0, 0, 0, 'UTC'))",
+        signature=f"known_year integer) RETURNS TABLE ({_COARSE_COLUMNS})",
+        definer=True,
+    ),
+    View(
+        "ops.v_ledger",
+        "The ledger of each pull's last attempt. Grain: source, pull, type.",
+        "SELECT l.* FROM ops.ledger l JOIN (SELECT source, pull_id, max(attempt) AS attempt FROM ops.pull "
+        "GROUP BY source, pull_id) last USING (source, pull_id, attempt)",
+    ),
+    View(
+        "ops.v_freshness",
+        "How old what we know of each source is, by the database's clock. Grain: source.",
+        "SELECT w.source, w.pull_id AS last_pull_id, w.instant AS known_through, "
+        "extract(epoch FROM now() - w.instant) / 3600 AS hours_behind, last.data_through, last.loaded_at, "
+        "last.complete FROM ops.watermark w LEFT JOIN LATERAL (SELECT p.* FROM ops.pull p "
+        "WHERE p.source = w.source ORDER BY p.sequence DESC LIMIT 1) last ON true",
+    ),
+    View(
+        "ops.v_quarantine",
+        "Findings in quarantine by reason, counts only. Grain: source, pull, stage, type, reason.",
+        "SELECT q.source, q.pull_id, q.stage, q.resource_type, q.reason, count(*) AS findings "
+        "FROM clinical.quarantine q JOIN (SELECT source, pull_id, max(attempt) AS attempt FROM ops.pull "
+        "GROUP BY source, pull_id) last USING (source, pull_id, attempt) GROUP BY 1, 2, 3, 4, 5",
+    ),
+)
+
+
+def statements() -> list[str]:
+    """SQL that makes the views and functions, in order."""
+    made: list[str] = []
+    for view in VIEWS:
+        comment = view.comment.replace("'", "''")
+        if view.signature is None:
+            invoker = " WITH (security_invoker = true)" if view.schema == "clinical" else ""
+            made.append(f"CREATE VIEW {view.name}{invoker} AS {view.sql}")
+            made.append(f"COMMENT ON VIEW {view.name} IS '{comment}'")
+            continue
+        rights = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp" if view.definer else "SECURITY INVOKER"
+        made.append(f"CREATE FUNCTION {view.name}({view.signature} LANGUAGE sql STABLE {rights} AS $${view.sql}$$")
+        made.append(f"REVOKE EXECUTE ON FUNCTION {view.name} FROM PUBLIC")
+        made.append(f"COMMENT ON FUNCTION {view.name} IS '{comment}'")
+    return made
+
+
+def removal() -> list[str]:
+    """SQL that drops every view `v_...`, function and policy of our schemas, those of older code too."""
+    schemas = "('clinical', 'analytics', 'published', 'ops')"
+    return [
+        f"""DO $$ DECLARE made record; BEGIN
+        FOR made IN SELECT format('%I.%I', schemaname, viewname) AS name FROM pg_views
+            WHERE schemaname IN {schemas} AND starts_with(viewname, 'v_')
+        LOOP EXECUTE 'DROP VIEW IF EXISTS ' || made.name || ' CASCADE'; END LOOP;
+        FOR made IN SELECT p.oid::regprocedure AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+            WHERE n.nspname IN {schemas}
+        LOOP EXECUTE 'DROP FUNCTION IF EXISTS ' || made.name || ' CASCADE'; END LOOP;
+        FOR made IN SELECT format('%I ON %I.%I', policyname, schemaname, tablename) AS name FROM pg_policies
+            WHERE schemaname IN {schemas}
+        LOOP EXECUTE 'DROP POLICY ' || made.name; END LOOP;
+        END $$"""  # noqa: S608 - nothing from outside
+    ]
