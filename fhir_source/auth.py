@@ -143,7 +143,11 @@ class _Token:
         if not last and (response.status_code >= 429 or (response.status_code == 400 and not code)):
             raise _TryAgain
         if response.status_code >= 429:
-            raise SourceUnreachable(f"The token endpoint answers {response.status_code}", source=self.source.name)
+            raise SourceUnreachable(
+                f"The token endpoint answers {response.status_code}",
+                source=self.source.name,
+                next_step="run again later; some servers also fail like this on a key of another kind than registered",
+            )
         known = code if isinstance(code, str) and code.replace("_", "").isalpha() else "no OAuth error code"
         raise CredentialsRefused(
             f"The token endpoint gave no token ({response.status_code}, {known})",

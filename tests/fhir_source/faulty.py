@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -91,6 +92,7 @@ class FaultyServer:
     seen: list[Seen] = field(default_factory=list)
     sent: list[tuple[str, int]] = field(default_factory=list)  # path and bytes of good answers that went out whole
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> FaultyServer:
         started = threading.Event()
@@ -105,7 +107,7 @@ class FaultyServer:
 
     @property
     def root_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -118,7 +120,7 @@ class FaultyServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         async with httpx.AsyncClient(timeout=60, trust_env=False) as self._client:
-            server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+            server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self.tls)
             self.port = server.sockets[0].getsockname()[1]
             started.set()
             await self._stop.wait()
@@ -133,7 +135,7 @@ class FaultyServer:
                 if fault.applies(seen):
                     reply = fault.act(seen, reply)
             await self._write(seen, reply, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
             return  # the client went away: nothing to answer
         finally:
             writer.close()
