@@ -88,7 +88,8 @@ def _volume(pulls: pd.DataFrame, grid: pd.MultiIndex) -> pd.DataFrame:
     arrived = pulls.assign(week=_weeks(pulls["pulled_on"])).groupby(["source", "week"])["received"].sum()
     received = arrived.astype("Int64").reindex(grid)
     # Median of the weeks before this one, those without a pull left out.
-    expected = received.astype("Float64").groupby(level="source", group_keys=False).apply(_usual)
+    usual = received.astype("Float64").groupby(level="source").transform(_usual)
+    expected = usual.astype("Float64").set_axis(grid)  # pandas loses the index of an empty frame
     state = pd.Series("usual", index=grid)
     state[(received < LOW_SHARE * expected).fillna(False).astype(bool)] = "low"
     state[expected.isna()] = "new"
