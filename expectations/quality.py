@@ -23,7 +23,7 @@ STATES: dict[str, tuple[str, str]] = {
     "missing": ("#4d4d4d", "–"),
     "warnings": ("#e08214", "!"),
     "low": ("#f4c26b", "↓"),
-    "good": ("#2c7fb8", "✓"),
+    "good": ("#9ecae1", "✓"),
 }
 _MEANING = {
     "blocked": "a critical rule failed, or a rule could not be run: nothing of that pull was loaded",
@@ -31,6 +31,10 @@ _MEANING = {
     "warnings": "loaded, with rows flagged by a warning",
     "low": "loaded, under half of the usual volume",
     "good": "loaded, no warning",
+}
+_WHITE_ON_DARK = {
+    "condition": {"test": "datum.state == 'blocked' || datum.state == 'missing'", "value": "white"},
+    "value": "black",
 }
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}"
@@ -66,6 +70,8 @@ def page(results: pd.DataFrame, arrived: pd.DataFrame, *, as_of: date) -> str:
 
 def weekly_states(results: pd.DataFrame, arrived: pd.DataFrame) -> pd.DataFrame:
     """source, week, state (of `STATES`): the worst of what the gate and the volume say of each source's week."""
+    if arrived.empty:
+        return pd.DataFrame(columns=["source", "week", "state"])
     # A pull that was blocked is not loaded, and its week would look silent: what the gate says comes first.
     of_pulls = _of_pulls(results)
     judged = of_pulls.assign(week=_week_of_pull(of_pulls["pull_id"]), state=_state_of(of_pulls))
@@ -92,7 +98,8 @@ def state_map(states: pd.DataFrame) -> dict[str, Any]:
         "type": "nominal",
         "scale": {"domain": list(STATES), "range": [colour for colour, _ in STATES.values()]},
     }
-    return _heat_map(values, colour, {"field": "sign", "type": "nominal"}, ["source", "week", "state"])
+    sign = {"field": "sign", "type": "nominal"}
+    return _heat_map(values, colour, sign, ["source", "week", "state"], _WHITE_ON_DARK)
 
 
 def share_map(arrived: pd.DataFrame, column: str) -> dict[str, Any]:
@@ -113,7 +120,11 @@ def share_map(arrived: pd.DataFrame, column: str) -> dict[str, Any]:
 
 
 def _heat_map(
-    values: list[dict[str, Any]], colour: dict[str, Any], text: dict[str, Any], tooltip: list[str]
+    values: list[dict[str, Any]],
+    colour: dict[str, Any],
+    text: dict[str, Any],
+    tooltip: list[str],
+    text_colour: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     axes = {
         "x": {"field": "week", "type": "ordinal", "title": "week (Monday)", "axis": {"labelAngle": -60}},
@@ -130,7 +141,10 @@ def _heat_map(
                 "mark": {"type": "rect", "stroke": "white"},
                 "encoding": {"color": colour, "tooltip": [{"field": field} for field in tooltip]},
             },
-            {"mark": {"type": "text", "fontSize": 9, "color": "black"}, "encoding": {"text": text}},
+            {
+                "mark": {"type": "text", "fontSize": 9},
+                "encoding": {"text": text, "color": text_colour or {"value": "black"}},
+            },
         ],
     }
 
