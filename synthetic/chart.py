@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections import Counter
+from datetime import date
 from typing import Any
 
 from synthetic.calendar import instant_at_noon, local_time
@@ -25,6 +26,22 @@ Fhir = dict[str, Any]
 
 _VISIT_CODES = {"AMB": "99213", "EMER": "99284", "IMP": "99222", "VR": "99442"}
 _ROUTE = {"oral": ("26643006", "Oral"), "injection": ("78421000", "Intramuscular"), "eye": ("54485002", "Ophthalmic")}
+#: Resource type -> what its ids begin with.
+_SHORT = {
+    "RelatedPerson": "r",
+    "Coverage": "v",
+    "Encounter": "e",
+    "Condition": "c",
+    "ServiceRequest": "s",
+    "Appointment": "a",
+    "Procedure": "p",
+    "DiagnosticReport": "d",
+    "MedicationRequest": "m",
+    "MedicationAdministration": "g",
+    "MedicationDispense": "h",
+    "Observation": "o",
+    "Immunization": "i",
+}
 _ACTIVE, _RESOLVED = concept(CLINICAL_STATUS, "active"), concept(CLINICAL_STATUS, "resolved")
 
 
@@ -34,29 +51,48 @@ class Chart:
     `resources` are plain dicts in the order in which they were written.
     """
 
-    def __init__(self, patient_id: str, prefix: str, zone: str, stop: date, end: date, *, utc: bool = False) -> None:
+    def __init__(self, patient_id: str, prefix: str, zone: str, stop: date, *, utc: bool = False) -> None:
         self.patient_id = patient_id
         self.prefix = prefix
         self.zone = zone
         self.stop = stop
-        self.end = end
         self.utc = utc
         self.resources: list[Fhir] = []
+        self._numbers: Counter[str] = Counter()
         self.subject = {"reference": f"Patient/{patient_id}"}
 
     def time(self, day: date, minute: int) -> str:
         return local_time(self.zone, day, minute, utc=self.utc)
 
-    def add(self, kind: str, day: date, body: Fhir, profile: str | None = None, lag: int = 0) -> Fhir:
-        """Append a resource whose record was last touched `lag` days after `day`, but not after the end of the data."""
-        number = len(self.resources) + 1
-        identity = self.patient_id if kind == "Patient" else f"{self.patient_id}.{number}"
-        meta: Fhir = {"versionId": "1", "lastUpdated": instant_at_noon(self.zone, min(day + timedelta(lag), self.end))}
+    def add(
+        self,
+        kind: str,
+        day: date,
+        body: Fhir,
+        profile: str | None = None,
+        *,
+        changed: date | None = None,
+    ) -> Fhir:
+        """Append a resource written on `day`.
+
+        `changed` is the day on which it became what it is now, when that came later: its second version.
+        """
+        meta: Fhir = {"versionId": "1", "lastUpdated": instant_at_noon(self.zone, day)}
+        if changed is not None and changed > day:
+            meta = {"versionId": "2", "lastUpdated": instant_at_noon(self.zone, changed)}
         if profile:
             meta["profile"] = [f"{US_CORE}{profile}|6.1.0"]
-        resource = {"resourceType": kind, "id": identity, "meta": meta, **body}
+        resource = {"resourceType": kind, "id": self._identity(kind, day), "meta": meta, **body}
         self.resources.append(resource)
         return resource
+
+    def _identity(self, kind: str, day: date) -> str:
+        """An id that does not depend on what is written later: by type, day, and how many there were before."""
+        if kind == "Patient":
+            return self.patient_id
+        key = f"{_SHORT[kind]}{day.toordinal():x}"
+        self._numbers[key] += 1
+        return f"{self.patient_id}.{key}.{self._numbers[key]}"
 
     def encounter(
         self,
@@ -102,7 +138,7 @@ class Chart:
             body["hospitalization"] = hospitalization
         if interpreter:
             body["extension"] = [interpreter]
-        return self.add("Encounter", day, body, "us-core-encounter", lag=1)
+        return self.add("Encounter", day, body, "us-core-encounter")
 
     def condition(
         self,
@@ -133,7 +169,7 @@ class Chart:
         profile = "us-core-condition-" + (
             "encounter-diagnosis" if category == "encounter-diagnosis" else "problems-health-concerns"
         )
-        return self.add("Condition", day, body, profile, lag=1)
+        return self.add("Condition", day, body, profile)
 
     def service_request(
         self,
@@ -151,6 +187,7 @@ class Chart:
         based_on: Fhir | None = None,
         category: Fhir | None = None,
         wanted: date | None = None,
+        changed: date | None = None,
         by: str = "pediatrician-1",
     ) -> Fhir | None:
         if day > self.stop:
@@ -175,7 +212,7 @@ class Chart:
             body["replaces"] = [refer(replaces)]
         if based_on:
             body["basedOn"] = [refer(based_on)]
-        return self.add("ServiceRequest", day, body, "us-core-servicerequest", lag=2)
+        return self.add("ServiceRequest", day, body, "us-core-servicerequest", changed=changed)
 
     def appointment(
         self, made: date, start: date, status: str, service: Fhir, order: Fhir | None, reason: Fhir | None = None
@@ -195,7 +232,7 @@ class Chart:
             body["basedOn"] = [refer(order)]
         if reason and status == "cancelled":
             body["cancelationReason"] = reason
-        return self.add("Appointment", made if start > self.stop else start, body)
+        return self.add("Appointment", made, body, changed=start if start <= self.stop else None)
 
     def procedure(self, code: Fhir, day: date, encounter: Fhir | None, minute: int = 780) -> Fhir | None:
         if day > self.stop:
@@ -204,7 +241,7 @@ class Chart:
         if encounter:
             body["encounter"] = refer(encounter)
         body["performedPeriod"] = {"start": self.time(day, minute), "end": self.time(day, minute + 60)}
-        return self.add("Procedure", day, body, "us-core-procedure", lag=1)
+        return self.add("Procedure", day, body, "us-core-procedure")
 
     def report(self, code: Fhir, day: date, encounter: Fhir | None, by: str) -> Fhir | None:
         if day > self.stop:
@@ -220,7 +257,7 @@ class Chart:
         }
         if encounter:
             body["encounter"] = refer(encounter)
-        return self.add("DiagnosticReport", day, body, "us-core-diagnosticreport-note", lag=1)
+        return self.add("DiagnosticReport", day, body, "us-core-diagnosticreport-note")
 
     def medication_request(
         self,
@@ -252,7 +289,7 @@ class Chart:
             body["dispenseRequest"] = {
                 "expectedSupplyDuration": {"value": supply_days, "unit": "days", "system": UCUM, "code": "d"}
             }
-        return self.add("MedicationRequest", day, body, "us-core-medicationrequest", lag=1)
+        return self.add("MedicationRequest", day, body, "us-core-medicationrequest")
 
     def administration(
         self, medication: Fhir, day: date, encounter: Fhir, order: Fhir | None, status: str

@@ -110,7 +110,7 @@ def draw_iess(options: SynthOptions, rates: Rates, waits: WaitModel, person: Per
     course = IessCourse(
         kind="iess",
         birth=onset - timedelta(days=age),
-        stop=options.end,
+        stop=options.last_day,
         contact=contact or provider,
         onset=onset,
         provider=provider,

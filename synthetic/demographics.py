@@ -118,7 +118,7 @@ def write_patient(chart: Chart, person: Person, birth: date, death: date | None)
                 body["communication"].insert(0, {"language": concept("urn:ietf:bcp:47", "en"), "preferred": False})
     if death:
         body["deceasedDateTime"] = death.isoformat()
-    return chart.add("Patient", birth, body, "us-core-patient")
+    return chart.add("Patient", birth, body, "us-core-patient", changed=death)
 
 
 def write_mother(chart: Chart, person: Person, birth: date) -> None:
@@ -156,11 +156,11 @@ def _coverage(chart: Chart, code: str, payer: str, written: date, start: date, e
     body: Fhir = {
         "status": "active",
         "type": concept(SOPT, code),
-        "subscriberId": f"M{chart.patient_id}-{len(chart.resources)}",
+        "subscriberId": f"M{chart.patient_id}-{code}",
         "beneficiary": chart.subject,
         "relationship": concept("http://terminology.hl7.org/CodeSystem/subscriber-relationship", "child"),
         "period": period,
         "payor": [reference("Organization", chart.prefix, f"payer-{payer.replace('_', '-')}")],
         "order": order,
     }
-    chart.add("Coverage", end or written, body, "us-core-coverage")
+    chart.add("Coverage", written, body, "us-core-coverage", changed=end)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date, timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import orjson
 
@@ -14,7 +16,6 @@ from synthetic.visits import NEUROLOGY_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from random import Random
 
     from synthetic.chart import Chart, Fhir
     from synthetic.options import Dirt
@@ -36,37 +37,36 @@ _EARLIER: dict[str, dict[str, Any]] = {
 _PATIENT_ELEMENTS = ("subject", "beneficiary", "patient")
 
 
-def enter_in_error(chart: Chart, day: date, draw: Random) -> None:
+def enter_in_error(chart: Chart, day: date, draw: Random) -> Fhir | None:
     """One resource that would move a milestone earlier, or make a case of no case; its status takes it back."""
     kind = draw.randrange(4)
     if kind == 0:
-        chart.condition(
+        return chart.condition(
             concept(ICD10, "G40.822", "Infantile spasms"), day, None, verification="entered-in-error", asserted=day
         )
-    elif kind == 1:
-        chart.encounter("AMB", day, by="neurologist-1", service=NEUROLOGY_SERVICE, status="entered-in-error")
-    elif kind == 2:
-        chart.service_request(
+    if kind == 1:
+        return chart.encounter("AMB", day, by="neurologist-1", service=NEUROLOGY_SERVICE, status="entered-in-error")
+    if kind == 2:
+        return chart.service_request(
             concept(SNOMED, "306263000", "Referral to neurologist"), day, None, status="entered-in-error"
         )
-    else:
-        chart.medication_request(
-            {"medicationCodeableConcept": concept(RXNORM, "14851", "Vigabatrin")},
-            day,
-            None,
-            status="entered-in-error",
-            dose=dose("oral", 250, "mg", 2),
-        )
+    return chart.medication_request(
+        {"medicationCodeableConcept": concept(RXNORM, "14851", "Vigabatrin")},
+        day,
+        None,
+        status="entered-in-error",
+        dose=dose("oral", 250, "mg", 2),
+    )
 
 
-def replace_patient(chart: Chart, draw: Random) -> None:
+def replace_patient(chart: Chart) -> None:
     """Hang about half of the record on a second Patient, since merged into the first."""
     old_id = f"{chart.patient_id}.old"
     old = {"reference": f"Patient/{old_id}"}
     survivor = next(r for r in chart.resources if r["resourceType"] == "Patient")
     for resource in chart.resources:
         for element in _PATIENT_ELEMENTS:
-            if element in resource and draw.random() < 0.5:
+            if element in resource and crc32(resource["id"].encode()) % 2:
                 resource[element] = old
     chart.resources.append(
         {
@@ -84,12 +84,18 @@ def replace_patient(chart: Chart, draw: Random) -> None:
     survivor["link"] = [{"other": old, "type": "replaces"}]
 
 
-def lines(resource: Fhir, dirt: Dirt, draw: Random, counts: Counter[str]) -> Iterator[bytes]:
+def lines(resource: Fhir, dirt: Dirt, seed: int, counts: Counter[str]) -> Iterator[bytes]:
     """The NDJSON lines, without line ends, that stand in the export for one resource."""
+    if not (dirt.malformed_lines or dirt.nonconformant or dirt.duplicates or dirt.late_updates):
+        yield orjson.dumps(resource)
+        return
+    # A stream a resource: what befalls one does not depend on the others.
+    draw = Random(f"{seed}/{resource['resourceType']}/{resource['id']}")  # noqa: S311 - not cryptography
     earlier = None
     if draw.random() < dirt.late_updates and resource["resourceType"] in _EARLIER:
         earlier = _earlier_version(resource)
-        resource = {**resource, "meta": {**resource["meta"], "versionId": "2"}}
+        version = int(resource["meta"]["versionId"])
+        resource = {**resource, "meta": {**resource["meta"], "versionId": str(version + 1)}}
         counts["late_updates"] += 1
     if draw.random() < dirt.nonconformant:
         resource = _break(resource, draw)
@@ -112,7 +118,7 @@ def lines(resource: Fhir, dirt: Dirt, draw: Random, counts: Counter[str]) -> Ite
 def _earlier_version(resource: Fhir) -> bytes:
     updated = resource["meta"]["lastUpdated"]
     before = date.fromisoformat(updated[:10]) - timedelta(days=1)
-    meta = {**resource["meta"], "versionId": "1", "lastUpdated": f"{before}{updated[10:]}"}
+    meta = {**resource["meta"], "lastUpdated": f"{before}{updated[10:]}"}
     return orjson.dumps({**resource, "meta": meta, **_EARLIER[resource["resourceType"]]})
 
 

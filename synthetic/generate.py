@@ -77,7 +77,7 @@ def generate(out: Path, options: SynthOptions, progress: Callable[[int], None] |
         for infant in infants(options, report.dirt):
             _write(folders[infant.person.site], infant, options, report)
             site = options.sites[infant.person.site].name
-            truth.write(truth_row(infant.person, infant.course, infant.written, site, options.end))
+            truth.write(truth_row(infant.person, infant.course, infant.written, site, options.last_day))
             if progress and report.infants % 100 == 0:
                 progress(100)
         if progress and report.infants % 100:
@@ -105,12 +105,13 @@ def infants(options: SynthOptions, counts: Counter[str] | None = None) -> Iterat
     """The cohort, infant by infant, as R4 resources before dirt of single lines. `counts` takes the infants' dirt."""
     chosen = rates.load(options.rates)
     for person, course in courses(options):
+        if course.birth > options.last_day:
+            continue  # not yet born
         chart = Chart(
             person.id,
             f"s{person.site + 1}",
             options.sites[person.site].timezone,
             course.stop,
-            options.end,
             utc="utc_instants" in course.traits,
         )
         written = _write_chart(chart, person, course, options, chosen)
@@ -150,20 +151,18 @@ def _infant_dirt(chart: Chart, course: Course, options: SynthOptions, index: int
     draw = stream(options.seed, index, "infant dirt")
     if draw.random() < options.dirt.entered_in_error:
         day = course.contact - timedelta(weeks=2)
-        if day > course.birth:
-            dirt.enter_in_error(chart, day, draw)
+        if day > course.birth and dirt.enter_in_error(chart, day, draw):
             counts["entered_in_error"] += 1
     if draw.random() < options.dirt.replaced_patients:
-        dirt.replace_patient(chart, draw)
+        dirt.replace_patient(chart)
         counts["replaced_patients"] += 1
 
 
 def _write(folder: ExportFolder, infant: Infant, options: SynthOptions, report: SynthReport) -> None:
-    draw = stream(options.seed, infant.person.index, "line dirt")
     for resource in infant.resources:
         kind = resource["resourceType"]
         released = to_r5(resource) if options.fhir_version == "R5" else resource
-        for line in dirt.lines(released, options.dirt, draw, report.dirt):
+        for line in dirt.lines(released, options.dirt, options.seed, report.dirt):
             folder.write(kind, line)
             report.resources[kind] += 1
     report.infants += 1
@@ -172,7 +171,7 @@ def _write(folder: ExportFolder, infant: Infant, options: SynthOptions, report: 
 
 def _write_directory(folder: ExportFolder, number: int, options: SynthOptions, report: SynthReport) -> None:
     site = options.sites[number]
-    for resource in site_resources(f"s{number + 1}", site.name, instant_at_noon(site.timezone, options.end)):
+    for resource in site_resources(f"s{number + 1}", site.name, instant_at_noon(site.timezone, options.last_day)):
         folder.write(resource["resourceType"], orjson.dumps(resource))
         report.resources[resource["resourceType"]] += 1
 

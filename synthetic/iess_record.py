@@ -145,9 +145,9 @@ class IessRecord:
             self._suspicion(course.provider, visit)
 
     def _concern(self, day: date, visit: Fhir | None, *, in_reason: bool = False) -> None:
+        code, text, _ = pick_weighted(self.draw, PAROXYSMAL)
         if visit is None:
             return
-        code, text, _ = pick_weighted(self.draw, PAROXYSMAL)
         self.visits[day] = visit
         if in_reason:
             visit["reasonCode"] = [concept(ICD10, code, text)]

@@ -22,13 +22,17 @@ def write_referral(
     chart: Chart, course: IessCourse, day: date, visit: Fhir | None, evidence: str, draw: Random, *, dated: bool
 ) -> None:
     """The order of `day`, written at `visit`, known for neurology by `evidence`; and what came of it."""
-    status = "completed" if course.happened(course.neurology) else "active"
-    revoked = course.happened(course.second_referral) is not None
-    order = _order(chart, course, day, visit, evidence, "revoked" if revoked else status, draw, dated=dated)
+    seen = course.happened(course.neurology)
+    status = "completed" if seen else "active"
+    revoked = course.happened(course.second_referral)
+    first_status = "revoked" if revoked else status
+    order = _order(chart, course, day, visit, evidence, first_status, draw, dated=dated, changed=revoked or seen)
     latest = order
     if course.second_referral:
         replaces = order if "replaces_chain" in course.traits else None
-        again = _order(chart, course, course.second_referral, None, evidence, status, draw, replaces=replaces)
+        again = _order(
+            chart, course, course.second_referral, None, evidence, status, draw, replaces=replaces, changed=seen
+        )
         latest = again or order
     if order and "referral_child_order" in course.traits:
         chart.service_request(
@@ -39,6 +43,7 @@ def write_referral(
             based_on=order,
             status=status,
             performer_type=order.get("performerType"),
+            changed=seen,
         )
     if "appointment_recorded" in course.traits and course.booked:
         _appointments(chart, course, course.booked, latest, draw)
@@ -55,6 +60,7 @@ def _order(
     *,
     dated: bool = True,
     replaces: Fhir | None = None,
+    changed: date | None = None,
 ) -> Fhir | None:
     performer_type = performer = None
     if evidence == "coded":
@@ -79,6 +85,7 @@ def _order(
         reason=concept(ICD10, "R25.8", "Abnormal movements") if draw.random() < 0.3 else None,
         category=concept(SNOMED, "3457005", "Patient referral") if draw.random() < 0.2 else None,
         wanted=course.neurology if draw.random() < 0.2 and replaces is None else None,
+        changed=changed,
     )
 
 

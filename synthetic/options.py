@@ -50,8 +50,11 @@ class SynthOptions:
 
     `odds_ratio` of waiting more than 7 days from first provider to neurology, or `hazard_ratio` of being seen (below 1
     is slower), for infants of `group` (of `dimension`) against all others, from week `effect_from_week` after `start`
-    on. `common_odds_ratio` slows everybody from `common_from_week` on, which is no disparity. `end` is the last day of
-    the data: nothing later is on record, and who has not been seen by then is still waiting.
+    on. `common_odds_ratio` slows everybody from `common_from_week` on, which is no disparity.
+
+    First visits fall evenly on `start` to `end`. Nothing after `as_of` (`end` when None) is on record, and who has not
+    been seen by then is still waiting. Cohorts that differ in `as_of` alone are exports of the same hospitals on
+    different days: a resource keeps its id, and has a later version when it changed in between.
     """
 
     infants: int = 1800
@@ -59,6 +62,7 @@ class SynthOptions:
     seed: int = 1
     start: date = date(2024, 1, 1)
     end: date = date(2025, 12, 31)
+    as_of: date | None = None
     sites: tuple[Site, ...] = (Site("harbor"),)
     fhir_version: FhirVersion = "R4"
     dimension: str = "race_ethnicity"
@@ -73,12 +77,18 @@ class SynthOptions:
     width: Width = "lean"
     rates: Mapping[str, float] = field(default_factory=dict)  # over synthetic/rates.csv
 
+    @property
+    def last_day(self) -> date:
+        """The last day that is on record."""
+        return self.as_of or self.end
+
     def check(self) -> None:
         """Raise SettingsError, in one line, for what can't be generated."""
         problems = [
             (self.infants < 0, "infants can't be negative"),
             (not 0 <= self.iess_share <= 1, "iess_share is a share, 0 to 1"),
             (self.end <= self.start, "end must be after start"),
+            (self.as_of is not None and self.as_of < self.start, "as_of must not be before start"),
             (not self.sites, "there must be a site"),
             (len({site.name for site in self.sites}) != len(self.sites), "sites' names must differ"),
             (any(not re.fullmatch(r"[a-z0-9_-]+", s.name) for s in self.sites), "a site's name is [a-z0-9_-]+"),

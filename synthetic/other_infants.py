@@ -29,7 +29,7 @@ def draw_other(options: SynthOptions, rates: Rates, draw: Random) -> Course:
     day = options.start + timedelta(days=int(draw.random() * span))
     age = 735 + draw.randrange(300) if kind == "late_onset_spasms" else 30 + int(draw.random() ** 1.5 * 600)
     return Course(
-        kind=kind, birth=day - timedelta(days=age), stop=options.end, contact=day, traits=draw_traits(rates, draw)
+        kind=kind, birth=day - timedelta(days=age), stop=options.last_day, contact=day, traits=draw_traits(rates, draw)
     )
 
 
@@ -77,6 +77,7 @@ def _movement(chart: Chart, day: date, rates: Rates, draw: Random) -> None:
         day,
         visit,
         status="completed" if seen <= chart.stop else "active",
+        changed=seen if seen <= chart.stop else None,
     )
     visit = neurology_visit(chart, seen, rates.table("neurology_evidence").pick(draw), draw)
     chart.condition(concept(ICD10, code, text), seen, visit)
@@ -87,15 +88,16 @@ def _movement(chart: Chart, day: date, rates: Rates, draw: Random) -> None:
 def _other_epilepsy(chart: Chart, day: date, rates: Rates, draw: Random) -> None:
     visit = chart.encounter("EMER", day, 820, 240, by="emergency-1", text="Emergency visit", place="emergency")
     chart.condition(concept(ICD10, "R56.9", "Convulsions, unspecified"), day, visit)
+    seen = day + timedelta(days=1 + draw.randrange(20))
     chart.service_request(
         concept(SNOMED, "103696004", "Referral to specialist"),
         day,
         visit,
-        status="completed",
+        status="completed" if seen <= chart.stop else "active",
         performer_type=concept(NUCC, "2084N0402X", "Child neurology"),
+        changed=seen if seen <= chart.stop else None,
         by="emergency-1",
     )
-    seen = day + timedelta(days=1 + draw.randrange(20))
     visit = neurology_visit(chart, seen, rates.table("neurology_evidence").pick(draw), draw)
     chart.condition(concept(ICD10, draw.choice(_OTHER_EPILEPSIES), "Epilepsy"), seen, visit)
     eeg(chart, seen, visit, draw)

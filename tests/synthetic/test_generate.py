@@ -119,6 +119,32 @@ def test_nothing_is_on_record_after_the_end(tmp_path: Path) -> None:
             assert written[:10] <= "2024-04-01"
 
 
+def test_cohorts_of_two_days_are_two_exports_of_the_same_hospitals(tmp_path: Path) -> None:
+    first_day, second_day = date(2024, 9, 30), date(2024, 10, 28)
+    dense = replace(SMALL, iess_share=1.0, start=date(2024, 8, 1), end=date(2024, 12, 31))
+    for fhir_version in ("R4", "R5"):
+        exports = []
+        for day in (first_day, second_day):
+            out = tmp_path / fhir_version / day.isoformat()
+            generate(out, replace(dense, as_of=day, fhir_version=fhir_version))
+            exports.append({f"{r['resourceType']}/{r['id']}": r for r in _resources(out)})
+        before, after = exports
+        assert set(before) < set(after)
+        changed = [key for key, resource in before.items() if _without_meta(resource) != _without_meta(after[key])]
+        assert {key.split("/")[0] for key in changed} >= {"ServiceRequest", "Appointment"}
+        for key in changed:
+            assert after[key]["meta"]["versionId"] == "2"
+            assert before[key]["meta"]["versionId"] == "1"
+        for key in [*changed, *(set(after) - set(before))]:
+            if after[key]["resourceType"] in ("Patient", "RelatedPerson", "Coverage"):
+                continue  # an infant not yet born
+            assert after[key]["meta"]["lastUpdated"][:10] > "2024-09-29"
+
+
+def _without_meta(resource: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name != "meta"}
+
+
 def test_dirt_is_counted_and_leaves_the_truth_alone(tmp_path: Path) -> None:
     generate(tmp_path / "clean", SMALL)
     dirt = Dirt(
