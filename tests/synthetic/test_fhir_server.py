@@ -17,6 +17,8 @@ import pytest
 
 from fhir_source.errors import UnreadableInput
 from synthetic.fhir_server import FhirServer
+from synthetic.generate import generate
+from synthetic.options import SynthOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +79,18 @@ def test_serves_what_was_loaded_to_the_registered_client_only(tmp_path: Path, al
     assert not server.running
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/metadata")
+
+
+def test_takes_a_whole_synthetic_cohort_strictly(tmp_path: Path) -> None:
+    cohort = generate(tmp_path / "cohort", SynthOptions(infants=30, iess_share=0.5, compress=True))
+    with FhirServer(tmp_path / "server", extra={"validation": {"inbound": "strict"}}) as server:
+        report = server.load(cohort.folders[0])
+        assert report.loaded == cohort.resources
+        assert not report.refused
+        found = httpx.get(f"{server.base_url}/Encounter?_summary=count").json()["total"]
+        assert found == cohort.resources["Encounter"]
+        # The server plays no laboratory or scheduler of its own: it holds what was loaded and nothing else.
+        assert httpx.get(f"{server.base_url}/Observation?_summary=count").json()["total"] == 0
 
 
 def test_keeps_its_data_and_takes_extra_settings(tmp_path: Path) -> None:
