@@ -25,6 +25,9 @@ Milestone = Literal[
     "first_line",
     "first_treatment",
     "censored",
+    "first_provider_supported",  # M1 with Tier B or C where its text supports it: a sensitivity variant
+    "first_provider_broad",  # M1 with any tier: a sensitivity variant
+    "detour_referral",  # a referral to another specialty before the one to neurology
 ]
 
 
@@ -39,6 +42,9 @@ class MappingSettings:
     min_age_days: int = 14
     max_age_days: int = 730
     local_codes: Path | None = None  # a site's own rows for the value sets
+    race_text: bool = False  # map race from text when there is no category (clinical.md G32); counted either way
+    tetracosactide: bool = False  # tetracosactide depot is first-line (outside the US, clinical.md 1.7)
+    ambiguous_specialty: bool = False  # a practitioner with a neurology role among others counts (G25)
 
 
 @dataclass(frozen=True)
@@ -137,11 +143,27 @@ class LedgerLine:
 
 
 @dataclass(frozen=True)
+class ReferralLink:
+    """Which referral led to which visit. One side is empty for an orphan: a referral not kept, a visit not referred."""
+
+    referral: str  # Type/id/version of the chain's first order, "" for a visit without one
+    visit: str  # Type/id/version, "" for a referral without one
+    rule: str  # id in docs/timeline.md
+    certainty: str  # linked (by reference), inferred (by specialty and time), none
+
+
+@dataclass(frozen=True)
 class MappedInfant:
-    """One infant mapped: a row, or the reason why there is none."""
+    """One infant mapped: a row, or the reason why there is none.
+
+    `attributes` holds what the contract's columns have no room for: race by SPD-15, the caregivers' race, etiology,
+    prematurity, postal code at M1 (names and values in docs/timeline.md).
+    """
 
     infant: str
     row: TimelineRow | None
     excluded: str | None  # age_outside_window, merged_away, no_birth_date, not_iess ...
     events: tuple[MilestoneEvent, ...]
     quarantined: tuple[Quarantined, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict)
+    links: tuple[ReferralLink, ...] = ()

@@ -1,0 +1,185 @@
+"""Whether an infant is a case, how sure (cohort), and when suspected (M2), diagnosed (M7) and first ill (M0)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fhir_mapping.chart import Milestone
+from fhir_mapping.conditions import Diagnosis, before_two_years, quarantine_undated
+from fhir_mapping.facts import first_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fhir_mapping.chart import Chart
+    from fhir_mapping.contract import CohortClass
+    from fhir_mapping.dates import DateRange
+    from fhir_mapping.encounters import Visit
+    from fhir_mapping.facts import Facts
+
+_WIDTH = {"day": 0, "month": 1, "interval": 2, "year": 3}
+
+
+@dataclass(frozen=True, eq=False)
+class DatedCase:
+    """A Condition that means (or may mean) IESS, with its date of diagnosis and the rule that gave it."""
+
+    diagnosis: Diagnosis
+    when: DateRange | None
+    rule: str
+
+    @property
+    def milestone(self) -> Milestone | None:
+        if self.when is None:
+            return None
+        certainty = "text" if self.diagnosis.case == "text" else "coded"
+        return Milestone(self.when, self.diagnosis.resource, self.rule, certainty, self.diagnosis.case)
+
+
+def dated_cases(facts: Facts, chart: Chart) -> list[DatedCase]:
+    """Every Condition of the case, dated: asserted date, else its encounter's, else the day it was recorded (M7).
+
+    Late-onset spasms are a case only with onset before two years. An undatable one whose date can't be read is
+    quarantined.
+    """
+    found: list[DatedCase] = []
+    for diagnosis in facts.diagnoses:
+        if not diagnosis.is_case and diagnosis.case != "late_onset":
+            continue
+        when, rule = _diagnosed(diagnosis, facts)
+        if quarantine_undated(diagnosis, when, chart):
+            continue
+        if diagnosis.case == "late_onset":
+            if not before_two_years(diagnosis, when, chart.birth, chart.second_birthday):
+                continue
+            diagnosis = replace(diagnosis, case="definite")
+        found.append(DatedCase(diagnosis, when, rule))
+    return found
+
+
+def _diagnosed(diagnosis: Diagnosis, facts: Facts) -> tuple[DateRange | None, str]:
+    if diagnosis.asserted is not None:
+        return diagnosis.asserted, "M7.1"
+    at_visit = [visit.when for visit in visits_of(diagnosis, facts)]
+    if at_visit:
+        return min(at_visit, key=lambda when: when.sort_key), "M7.2"
+    return diagnosis.recorded, "M7.3"
+
+
+def visits_of(diagnosis: Diagnosis, facts: Facts) -> list[Visit]:
+    """The visits that a Condition belongs to, by its reference or theirs."""
+    key = ("Condition", diagnosis.resource.id)
+    named = facts.visits_by_id.get(diagnosis.encounter[1]) if diagnosis.encounter else None
+    return [visit for visit in facts.visits if visit is named or key in visit.diagnoses]
+
+
+# Cohort --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The case as it stands: its class, the Conditions that make it, and its first date."""
+
+    cohort: CohortClass
+    members: tuple[DatedCase, ...]
+
+    @property
+    def index(self) -> DateRange | None:
+        """The first day that the case is on record: what look-backs and the age window count from."""
+        first = first_of(item.milestone for item in self.members if item.milestone is not None)
+        return first.when if first else None
+
+    @property
+    def diagnosis(self) -> Milestone | None:
+        """M7: the earliest Condition that is confirmed or of no status; none for a merely possible case."""
+        if self.cohort == "possible":
+            return None
+        return first_of(
+            item.milestone for item in self.members if item.milestone is not None and not item.diagnosis.suspected
+        )
+
+
+def decided(cases: Iterable[DatedCase]) -> Case | None:
+    """The case as far as Conditions alone decide: one confirmed definite code is enough."""
+    items = list(cases)
+    classes: tuple[CohortClass, ...] = ("definite", "probable")
+    for cohort in classes:
+        members = tuple(item for item in items if item.diagnosis.case == cohort and not item.diagnosis.suspected)
+        if members:
+            return Case(cohort, members)
+    return None
+
+
+def undecided(cases: Iterable[DatedCase], chart: Chart) -> tuple[DatedCase, ...]:
+    """Ambiguous codes, and definite ones only ever suspected, before the second birthday: a second signal decides."""
+    limit = chart.second_birthday
+    return tuple(
+        item
+        for item in cases
+        if (item.diagnosis.case == "ambiguous" or (item.diagnosis.suspected and item.diagnosis.case != "text"))
+        and (item.when is None or limit is None or item.when.low < limit)
+    )
+
+
+def resolve_case(cases: Iterable[DatedCase], second_signal: bool, chart: Chart) -> Case | None:
+    """The infant's case; None when no Condition means IESS in any way (clinical.md 1.1)."""
+    items = list(cases)
+    certain = decided(items)
+    if certain is not None:
+        return certain
+    open_cases = undecided(items, chart)
+    if open_cases and second_signal:
+        return Case("probable", open_cases)
+    texts = tuple(item for item in items if item.diagnosis.case == "text" and not item.diagnosis.suspected)
+    if texts:
+        return Case("text_only", texts)
+    if open_cases:
+        return Case("possible", open_cases)
+    rest = tuple(items)
+    return Case("possible", rest) if rest else None
+
+
+# Onset and suspicion -------------------------------------------------------------------------------------------
+
+
+def onset_of(cases: Iterable[DatedCase], diagnosis: Milestone | None, chart: Chart) -> Milestone | None:
+    """M0: the most precise valid onset, the earliest of those. Before birth or after the diagnosis it is invalid."""
+    valid: list[Milestone] = []
+    for item in cases:
+        onset = item.diagnosis.onset
+        if onset is None:
+            continue
+        if chart.birth is not None and onset.when.high < chart.birth.low:
+            chart.flags.add("onset_before_birth")
+        elif diagnosis is not None and onset.when.low > diagnosis.when.high:
+            chart.flags.add("onset_after_diagnosis")
+        elif chart.plausible(onset.when) is not None:
+            detail = f"period_days={onset.width_days}" if onset.width_days else ""
+            valid.append(Milestone(onset.when, item.diagnosis.resource, onset.rule, onset.certainty, detail))
+    if not valid:
+        return None
+    chosen = min(
+        valid,
+        key=lambda item: (item.certainty == "low", _WIDTH[item.when.precision], item.when.sort_key, item.resource.id),
+    )
+    if chosen.certainty == "low":
+        chart.flags.add("onset_from_text")
+    return chosen
+
+
+def suspicion_of(cases: Iterable[DatedCase], facts: Facts, diagnosis: Milestone | None) -> Milestone | None:
+    """M2: the first Condition of IESS that is only suspected, or order whose reason is IESS, up to the diagnosis."""
+    items = [item for item in cases if item.diagnosis.case in {"definite", "probable"}]
+    found = [
+        Milestone(item.when, item.diagnosis.resource, "M2.1", "status")
+        for item in items
+        if item.diagnosis.suspected and item.when is not None
+    ]
+    ids = {("Condition", item.diagnosis.resource.id) for item in items}
+    found += [
+        Milestone(order.authored, order.resource, "M2.2", "coded")
+        for order in facts.orders
+        if order.authored is not None and ("iess_definite" in order.reason_roles or order.reason_conditions & ids)
+    ]
+    return first_of(item for item in found if diagnosis is None or item.when.low <= diagnosis.when.high)

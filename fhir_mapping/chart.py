@@ -1,0 +1,216 @@
+"""One infant's record as the rules read it: references resolved, dates in range, problems collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from fhir_mapping.dates import DateRange, add_months
+from fhir_mapping.elements import Unreadable, date_at, obj, objs, text
+from fhir_mapping.model import Quarantined, Resource
+from fhir_mapping.references import identifier_keys, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fhir_mapping.codes import Codes
+    from fhir_mapping.elements import Json
+    from fhir_mapping.model import InfantRecord, MappingSettings
+
+Fact = TypeVar("Fact")
+
+#: A visit that ends on this side of birth (prenatal neurology, a mistyped year) is no visit of the infant.
+_EARLIEST_AGE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """When a milestone was reached, by which rule, from which resource."""
+
+    when: DateRange
+    resource: Resource
+    rule: str
+    certainty: str = "coded"
+    detail: str = ""
+
+
+class Chart:
+    """An `InfantRecord` with what every rule needs beside it. Collects flags and quarantine entries as it is read."""
+
+    def __init__(self, record: InfantRecord, settings: MappingSettings, codes: Codes) -> None:
+        self.record = record
+        self.settings = settings
+        self.codes = codes
+        self.timezone = settings.timezone
+        self.flags: set[str] = set()
+        self.quarantined: dict[tuple[str, str], Quarantined] = {}
+        self.patients: tuple[Resource, ...] = (record.patient, *record.merged)
+        self.birth = self._birth()
+
+    def _birth(self) -> DateRange | None:
+        for patient in self.patients:
+            try:
+                found = date_at(patient.body.get("birthDate"), "Patient.birthDate", self.timezone)
+            except Unreadable as error:
+                self.quarantine(patient, error)
+                continue
+            if found is not None:
+                return found
+        return None
+
+    @property
+    def horizon(self) -> date | None:
+        """The last day that is known of: the as-of date (the run puts the data-through date there when none is asked)."""
+        return self.settings.as_of
+
+    @cached_property
+    def counts_from(self) -> date | None:
+        """The first day on which something can belong to IESS: before it, it is the newborn's own episode."""
+        if self.birth is None:
+            return None
+        try:
+            return self.birth.low + timedelta(days=self.settings.min_age_days)
+        except OverflowError:
+            return None
+
+    @cached_property
+    def second_birthday(self) -> date | None:
+        if self.birth is None:
+            return None
+        try:
+            return add_months(self.birth.low, 24)
+        except OverflowError:
+            return None
+
+    def quarantine(self, resource: Resource, error: Unreadable) -> None:
+        key = (resource.type, resource.id)
+        self.quarantined.setdefault(
+            key,
+            Quarantined(
+                resource.file,
+                resource.line,
+                resource.type,
+                resource.id,
+                "unreadable_element",
+                error.path,
+                f"{error.path} is needed and can't be read: {error.why}",
+            ),
+        )
+
+    def read(self, resource_type: str, reader: Callable[[Resource, Chart], Fact | None]) -> list[Fact]:
+        """What the reader makes of each resource of a type; one that it can't read goes to quarantine."""
+        facts: list[Fact] = []
+        for resource in self.record.of(resource_type):
+            try:
+                fact = reader(resource, self)
+            except Unreadable as error:
+                self.quarantine(resource, error)
+            else:
+                if fact is not None:
+                    facts.append(fact)
+        return facts
+
+    def plausible(self, when: DateRange | None) -> DateRange | None:
+        """The date when it lies between birth and the horizon; else None, and a flag says which way it is off."""
+        if when is None:
+            return None
+        if self.birth is not None and when.high < self.birth.low - _EARLIEST_AGE:
+            self.flags.add("date_before_birth")
+            return None
+        if self.horizon is not None and when.low > self.horizon:
+            self.flags.add("date_after_horizon")
+            return None
+        if when.high.year >= 9000 or when.low.year < 1900:
+            self.flags.add("date_implausible")
+            return None
+        return when
+
+    # References ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str], Resource]:
+        return {(item.type, item.id): item for items in self.record.resources.values() for item in items}
+
+    @cached_property
+    def _by_identifier(self) -> dict[tuple[str, str], Resource]:
+        found: dict[tuple[str, str], Resource] = {}
+        for item in (*self._by_key.values(), *self.record.references.values()):
+            for key in identifier_keys(item.body.get("identifier")):
+                found.setdefault((item.type, key), item)
+        return found
+
+    @cached_property
+    def roles_by_practitioner(self) -> dict[str, list[Resource]]:
+        """PractitionerRoles by the id of their Practitioner."""
+        found: dict[str, list[Resource]] = {}
+        for _, role in sorted(self.record.references.items()):
+            if role.type == "PractitionerRole":
+                person = self.resolve(role.body.get("practitioner"), role, "Practitioner")
+                if person is not None:
+                    found.setdefault(person.id, []).append(role)
+        return found
+
+    def resolve(self, reference: object, holder: Resource, *types: str) -> Resource | None:
+        """The resource that a Reference points to: literal in any form, contained, conditional, or by identifier.
+
+        `types` are those that the element allows, tried in turn when the reference doesn't say.
+        """
+        element = obj(reference)
+        literal = text(element.get("reference"))
+        if literal.startswith("#"):
+            return self._contained(literal[1:], holder)
+        target = target_of(literal)
+        if target is not None:
+            for kind in [target.type] if target.type else (text(element.get("type")), *types):
+                found = self._by_key.get((kind, target.id)) or self.record.references.get(f"{kind}/{target.id}")
+                if found is not None:
+                    return found
+            return None
+        return self._by_identity(element, literal, types)
+
+    def _contained(self, contained_id: str, holder: Resource) -> Resource | None:
+        for body in objs(holder.body.get("contained")):
+            if text(body.get("id")) == contained_id and text(body.get("resourceType")):
+                return Resource(
+                    text(body["resourceType"]), contained_id, holder.version_id, holder.last_updated, body, holder.file
+                )
+        return None
+
+    def _by_identity(self, element: Json, literal: str, types: Iterable[str]) -> Resource | None:
+        named, _, query = literal.partition("?")
+        keys = list(identifier_keys(element.get("identifier")))
+        keys += [part.partition("=")[2] for part in query.split("&") if part.startswith("identifier=")]
+        kinds = [kind for kind in (named.rpartition("/")[2], text(element.get("type")), *types) if kind]
+        for kind in kinds:
+            for key in keys:
+                found = self._by_identifier.get((kind, key))
+                if found is not None:
+                    return found
+        return None
+
+    def same_target(self, reference: object) -> tuple[str, str] | None:
+        """(type, id) that a literal reference names, whether or not the resource is here."""
+        target = target_of(text(obj(reference).get("reference")))
+        return (target.type, target.id) if target else None
+
+    # Codes ---------------------------------------------------------------------------------------------------
+
+    def roles_of(self, concepts: Iterable[Json]) -> frozenset[str]:
+        """The roles of every coding of the concepts."""
+        found: set[str] = set()
+        for concept in concepts:
+            for coding in objs(concept.get("coding")):
+                found |= self.codes.roles(text(coding.get("system")), text(coding.get("code")))
+        return frozenset(found)
+
+
+def words_of(concepts: Iterable[Json], *, displays: bool = True) -> str:
+    """The text of concepts, and their codings' displays, as one lower-case text."""
+    parts: list[str] = []
+    for concept in concepts:
+        parts.append(text(concept.get("text")))
+        if displays:
+            parts += [text(coding.get("display")) for coding in objs(concept.get("coding"))]
+    return " ; ".join(part for part in parts if part).lower()
