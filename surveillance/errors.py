@@ -39,3 +39,10 @@ class MeasuresUnreadable(IessError):
     """The registry of measures or of charts is malformed."""
 
     exit_code = 45
+
+
+class DeliveryFailed(IessError):
+    """A message couldn't be delivered; it stays in the outbox."""
+
+    retriable = True
+    exit_code = 46

@@ -130,3 +130,27 @@ def time_agrees(facts: Facts) -> GateOutcome:
         return GateOutcome("time_agrees", "not_evaluable", "days waited can't be compared")
     verdict: Verdict = "passed" if facts.extra_days > 0 else "failed"
     return GateOutcome("time_agrees", verdict, f"{facts.extra_days:+.1f} days waited in the first {facts.horizon} days")
+
+
+def evaluate(
+    chart: Chart,
+    facts: Facts,
+    rows: Sequence[ChartRow],
+    frozen: pd.DataFrame,
+    revised: pd.DataFrame,
+    *,
+    through: Mapping[str, date],
+    as_of: date,
+    lags: Mapping[str, tuple[float, int]] | None = None,
+    allowed_lag: int = 0,
+) -> list[GateOutcome]:
+    """All gates of one signal."""
+    return [
+        load_complete(through, as_of),
+        completeness(chart, frozen, date.fromisoformat(facts.week)),
+        lag_difference(chart, lags, allowed_lag),
+        freeze_error(chart, frozen, revised),
+        leave_one_site_out(facts, rows),
+        unknown_range(facts),
+        time_agrees(facts),
+    ]

@@ -14,15 +14,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from warehouse.schema.base import Base
 
-#: Tables whose rows are never changed; migration 0002 puts the trigger on them.
-APPEND_ONLY = (
-    ("analytics", "metric_result"),
-    ("clinical", "frozen_outcome"),
-    ("clinical", "outcome_revision"),
-    ("ops", "chart_week"),
-    ("ops", "alert_event"),
-)
-
 
 class MeasureRun(Base):
     """One weekly run. Grain: run."""
@@ -294,3 +285,22 @@ class Outbox(Base):
         comment="when it was delivered; empty: not yet", info={"wall_clock": True}
     )
     last_error: Mapped[str | None] = mapped_column(comment="type of the last failure, without its text")
+
+
+class Maturity(Base):
+    """How long a source's records take, as learned. Grain: source and version."""
+
+    __tablename__ = "maturity"
+    __table_args__ = (
+        {
+            "schema": "ops",
+            "comment": "Days until a source's outcomes can be judged, as learned. Grain: source, version.",
+        },
+    )
+
+    source: Mapped[str] = mapped_column(primary_key=True, comment="the site")
+    version: Mapped[int] = mapped_column(primary_key=True, comment="1 upwards; a change is a new version")
+    lag_days: Mapped[int] = mapped_column(comment="95th percentile of the slowest group's recording lag, days")
+    groups: Mapped[dict[str, Any]] = mapped_column(comment="dimension:group -> [95th percentile in days, records]")
+    valid_from: Mapped[date] = mapped_column(comment="first as-of day to which it applies")
+    run_id: Mapped[str] = mapped_column(comment="the run that learned it")

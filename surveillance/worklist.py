@@ -1,0 +1,58 @@
+"""Infants to act on today: what a small hospital can use, without statistics. PHI, for the clinical role only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from surveillance.settings import SurveillanceSettings
+
+COLUMNS = ["source", "infant", "reason", "since", "days_waiting", "referral", "booked"]
+NO_NEUROLOGY = "no neurology contact"
+NO_TREATMENT = "no first-line treatment"
+_TREATMENT_DAYS = 7
+_COHORTS = ("definite", "probable", "possible")
+
+
+def waiting_infants(
+    known: pd.DataFrame, *, as_of: date, settings: SurveillanceSettings, through: Mapping[str, date]
+) -> pd.DataFrame:
+    """Infants waiting now, longest first: columns of `COLUMNS`.
+
+    Without neurology for more than `waiting_hours` after the first provider visit, or without first-line treatment
+    more than 7 days after the diagnosis. `known` comes from `cohort.as_known`. Dates are whole days, so that "more than
+    72 hours" is certain from the fourth day on. Infants who died, left or outgrew the cohort are censored before their
+    source's last data, and are not waiting.
+    """
+    last = pd.to_datetime(known["source"].map(dict(through)))
+    here = known["cohort"].isin(_COHORTS) & (known["censored_on"].isna() | (known["censored_on"] >= last))
+    today = pd.Timestamp(as_of)
+    sees_nobody = here & known["neurology"].isna() & (known["prior_neurology"] == "no")
+    parts = [
+        _waiting(known[sees_nobody], "first_provider", today, settings.waiting_hours // 24, NO_NEUROLOGY),
+        _waiting(known[here & known["first_line"].isna()], "diagnosis", today, _TREATMENT_DAYS, NO_TREATMENT),
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    order = ["days_waiting", "source", "infant", "reason"]
+    return rows.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
+
+
+def _waiting(known: pd.DataFrame, since: str, today: pd.Timestamp, days: int, reason: str) -> pd.DataFrame:
+    waited = (today - known[since]).dt.days
+    rows = known[waited > days]
+    return pd.DataFrame(
+        {
+            "source": rows["source"],
+            "infant": rows["infant"],
+            "reason": reason,
+            "since": rows[since].dt.date,
+            "days_waiting": waited[waited > days].astype(int),
+            "referral": rows["referral"].dt.date,
+            "booked": rows["booked"].dt.date,
+        },
+        columns=COLUMNS,
+    )
