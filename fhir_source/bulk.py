@@ -7,8 +7,6 @@ goes on with the same export. An export that expires before it is downloaded is 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +14,16 @@ from fhir_source import capability
 from fhir_source.bulk_files import download
 from fhir_source.bulk_job import (
     Export,
+    ExportFailed,
     ExportFile,
     Gone,
-    Pending,
-    bounded_wait,
     delete,
     kick_off,
     kick_off_url,
-    look,
     read_export,
+    wait,
 )
-from fhir_source.errors import PullIncomplete, SourceMisbehaved, SourceUnreachable
+from fhir_source.errors import PullIncomplete, SourceMisbehaved
 from fhir_source.landing import Manifest
 from fhir_source.transport import Refused, Request
 
@@ -37,11 +34,7 @@ if TYPE_CHECKING:
     from fhir_source.transport import Transport
     from fhir_source.writer import PullWriter, Unit
 
-log = logging.getLogger(__name__)
-
 _EXPORTS = 3  # asked for in one pull, when they expire
-_FIRST_WAIT = 1.0  # seconds between looks when the server doesn't say; doubled up to the longest
-_LONGEST_WAIT_UNASKED = 60.0
 
 
 class BulkPull:
@@ -83,8 +76,13 @@ class BulkPull:
             next_step="ask the server's operator how long its files stay",
         )
 
-    async def start(self) -> str:
-        """The status URL of this pull's export: the one that is stored, or that of a new export."""
+    async def start(self, remembered: dict[str, Any] | None = None) -> str:
+        """The status URL of this pull's export: the one that is stored, or that of a new export.
+
+        `remembered` are the facts of an export that was started before, from somewhere else than the pull's folder.
+        """
+        if remembered and "export" not in self.writer.units:
+            self.writer.record("export", **remembered)
         stored = self.writer.units.get("export")
         question = [list(self.source.types), self._since, list(self.source.type_filters), self._transport.base]
         question += [self.source.export_level, self.source.group]
@@ -113,35 +111,15 @@ class BulkPull:
         self.writer.record("again", again=[*earlier, why], notes=[why])
 
     async def _wait(self, status_url: str) -> Export:
-        """Look until the export is finished, waiting as long as the server asks, within bounds."""
-        started = time.monotonic()
-        pause = _FIRST_WAIT
-        while True:
-            try:
-                seen = await look(self._transport, status_url)
-            except SourceUnreachable as error:
-                if error.status == 500:
-                    self.writer.forget("export")
-                    raise PullIncomplete(
-                        "The export failed on the server",
-                        source=self.source.name,
-                        next_step="run the pull again with the same id: it asks for a new export",
-                    ) from None
-                raise
-            if not isinstance(seen, Pending):
-                return await read_export(self._transport, seen)
-            if time.monotonic() - started > self.source.export_hours * 3600:
-                raise PullIncomplete(
-                    f"The export did not finish within {self.source.export_hours:g} hours",
-                    source=self.source.name,
-                    next_step="run the pull again with the same id: it goes on waiting for the same export",
-                )
-            wait = bounded_wait(self.source, seen.wait, pause)
-            log.info("source %s: the export is running; next look in %.0f s", self.source.name, wait)
+        def tell(_: str, __: float) -> None:
             if self._progress:
                 self._progress("waiting for the export", 0)
-            await asyncio.sleep(wait)
-            pause = min(pause * 2, _LONGEST_WAIT_UNASKED)
+
+        try:
+            return await read_export(self._transport, await wait(self._transport, status_url, tell))
+        except ExportFailed:
+            self.writer.forget("export")
+            raise
 
     async def _download(self, export: Export) -> None:
         workers = asyncio.Semaphore(self.source.concurrency)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin
 
-from fhir_source.errors import CredentialsRefused, IessError, SettingsError, SourceMisbehaved
+from fhir_source.errors import (
+    CredentialsRefused,
+    IessError,
+    PullIncomplete,
+    SettingsError,
+    SourceMisbehaved,
+    SourceUnreachable,
+)
 from fhir_source.instants import iso, parse
 from fhir_source.pacing import retry_after
 from fhir_source.transport import Answer, Refused, Request, Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import httpx
 
@@ -21,9 +30,17 @@ if TYPE_CHECKING:
     from fhir_source.source import Source
     from fhir_source.transport import Transport
 
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT = 1.0  # seconds between looks when the server doesn't say; doubled up to the longest
+_LONGEST_WAIT_UNASKED = 60.0
 _MANIFEST_PAGES = 1000
 _LEAST_WAIT = 0.05
 _SECTIONS: tuple[Role, ...] = ("output", "deleted", "error")
+
+
+class ExportFailed(PullIncomplete):
+    """The server gave up an export."""
 
 
 class Gone(Exception):
@@ -124,6 +141,43 @@ async def look(transport: Transport, status_url: str) -> Pending | Answer:
         if refused.status in (404, 410):
             raise Gone from None
         raise
+
+
+async def wait(transport: Transport, status_url: str, tell: Callable[[str, float], None] | None = None) -> Answer:
+    """Look until the export is finished; its manifest. `tell` gets the server's progress and the seconds until the
+    next look.
+
+    Waits as long as the server asks, within bounds. Raises Gone when the export is no longer known, PullIncomplete
+    when it failed (`ExportFailed`) or takes longer than `export_hours`.
+    """
+    source = transport.source
+    started = time.monotonic()
+    pause = _FIRST_WAIT
+    while True:
+        try:
+            seen = await look(transport, status_url)
+        except SourceUnreachable as error:
+            if error.status != 500:
+                raise
+            raise ExportFailed(
+                "The export failed on the server",
+                source=source.name,
+                next_step="run the pull again with the same id: it asks for a new export",
+            ) from None
+        if not isinstance(seen, Pending):
+            return seen
+        if time.monotonic() - started > source.export_hours * 3600:
+            raise PullIncomplete(
+                f"The export did not finish within {source.export_hours:g} hours",
+                source=source.name,
+                next_step="run the pull again with the same id: it goes on waiting for the same export",
+            )
+        seconds = bounded_wait(source, seen.wait, pause)
+        log.info("source %s: the export is running; next look in %.0f s", source.name, seconds)
+        if tell:
+            tell(seen.progress, seconds)
+        await asyncio.sleep(seconds)
+        pause = min(pause * 2, _LONGEST_WAIT_UNASKED)
 
 
 def bounded_wait(source: Source, asked: float | None, otherwise: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fhir_source.bulk import BulkPull
 from fhir_source.folders import pull_folder
@@ -53,6 +53,37 @@ def pull(
         else:
             manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
         return writer.commit(manifest)
+
+
+def start_export(
+    source: Source,
+    landing: LandingZone,
+    *,
+    pull_id: str,
+    since: str | None,
+    remembered: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Start the export of a `bulk` source, or attach to the one that this pull has started before; wait for nothing.
+
+    Returns facts about the export (plain JSON, `status_url` among them) that can be kept elsewhere and given back as
+    `remembered` by a later attempt; None when the pull is committed already. `pull` then goes on with this export.
+    """
+    if landing.find(source.name, pull_id):
+        return None
+    with landing.begin(source, pull_id) as writer:
+        asyncio.run(_start(source, writer, since, remembered))
+        return writer.units["export"].facts
+
+
+def forget_export(source: Source, landing: LandingZone, *, pull_id: str) -> None:
+    """Let the next attempt start a new export: this one failed, or the server no longer knows it."""
+    with landing.begin(source, pull_id) as writer:
+        writer.forget(*list(writer.units))
+
+
+async def _start(source: Source, writer: PullWriter, since: str | None, remembered: dict[str, Any] | None) -> None:
+    async with Transport(source) as transport:
+        await BulkPull(transport, writer, since=since, progress=None).start(remembered)
 
 
 async def _bulk(source: Source, writer: PullWriter, since: str | None, progress: Progress | None) -> Manifest:
