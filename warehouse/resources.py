@@ -132,9 +132,9 @@ def load(connection: Connection, source: str, pull_id: str, instant: datetime) -
                    '{}'
               FROM clinical.stg_deletion WHERE source = :source AND pull_id = :pull_id
             ON CONFLICT (source, resource_type, resource_id) DO UPDATE SET
-                   updated_at = excluded.updated_at, version_number = -1, seen_at = excluded.seen_at, sha256 = '',
-                   pull_id = excluded.pull_id, deleted = true, quarantined = false, nonconformant_paths = NULL,
-                   body = NULL
+                   version_id = '', last_updated = '', updated_at = excluded.updated_at, version_number = -1,
+                   seen_at = excluded.seen_at, sha256 = '', pull_id = excluded.pull_id,
+                   deleted = true, quarantined = false, nonconformant_paths = NULL, body = NULL
              WHERE NOT r.deleted AND coalesce(r.updated_at, r.seen_at) <= excluded.updated_at
             """
         ),
