@@ -41,9 +41,9 @@ _SAYS_SIGNAL = (
 )
 
 #: `mark` of a line in the index: what the patterns found in it.
-NOTHING, SIGNAL, BROAD, CANDIDATE, LINKED = 0, 1, 2, 3, 4
+NOTHING, BROAD, CANDIDATE, LINKED = 0, 1, 2, 3
 
-#: Elements whose JSON text may hold a second signal, by type.
+#: Elements whose JSON text may hold a second signal, by type; the last five are what others refer to.
 SIGNAL_ELEMENTS: dict[str, tuple[str, ...]] = {
     "Procedure": ("code",),
     "DiagnosticReport": ("code",),
@@ -52,8 +52,14 @@ SIGNAL_ELEMENTS: dict[str, tuple[str, ...]] = {
     "MedicationDispense": ("medicationCodeableConcept", "medication"),
     "Encounter": ("serviceType", "type"),
     "Appointment": ("serviceType", "specialty"),
+    "PractitionerRole": ("specialty", "code"),
+    "Practitioner": ("qualification",),
+    "Location": ("name", "type"),
+    "Organization": ("name", "type"),
+    "Medication": ("code",),
 }
-LAST_DAY_OF_INTEREST = 731  # days of age: the second birthday
+SIGNAL_TYPES = tuple(SIGNAL_ELEMENTS)[:7]
+_LAST_DAY_OF_INTEREST = 731  # days of age: the second birthday
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class Patterns:
     candidate: str
     broad: str
     signal: str
+
+    def is_signal(self, body: Json) -> bool:
+        """Whether a resource says EEG, first-line therapy or neurology where its type would say it."""
+        names = SIGNAL_ELEMENTS.get(str(body.get("resourceType")), ())
+        return any(re.search(self.signal, json_text(body[name])) for name in names if name in body)
 
     def mark_of(self, body: Json) -> int:
         """The mark of one resource: what the engines compute with the same patterns."""
@@ -74,9 +85,6 @@ class Patterns:
             return BROAD if re.search(self.broad, text) else NOTHING
         if kind == "Patient":
             return LINKED if "reference" in json_text(body.get("link")) else NOTHING
-        for name in SIGNAL_ELEMENTS.get(str(kind), ()):
-            if name in body and re.search(self.signal, json_text(body[name])):
-                return SIGNAL
         return NOTHING
 
 
@@ -134,7 +142,7 @@ def may_be_infant(condition: Json, patient: Json | None) -> bool:
         _day(condition.get("recordedDate")),
     ]
     known = [day for day in days if day]
-    return birth is None or not known or (min(known) - birth).days <= LAST_DAY_OF_INTEREST
+    return birth is None or not known or (min(known) - birth).days <= _LAST_DAY_OF_INTEREST
 
 
 def _day(text: object) -> date | None:

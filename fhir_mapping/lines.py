@@ -158,14 +158,25 @@ def owners_of(body: Json) -> tuple[str, ...]:
         return (body["id"],)
     if kind == "PractitionerRole":
         return _owner(body.get("practitioner"), "Practitioner")
-    found: dict[str, None] = {}
-    for name in _OWNER_ELEMENTS:
-        found.update(dict.fromkeys(_owner(body.get(name), "Patient")))
-    participants = body.get("participant")
-    if kind == "Appointment" and isinstance(participants, list):
-        for participant in participants:
-            if isinstance(participant, dict):
-                found.update(dict.fromkeys(_owner(participant.get("actor"), "Patient")))
+    if kind == "Appointment":
+        return _taking_part(body)
+    own = owner_element(str(kind))
+    others = (name for name in _OWNER_ELEMENTS if name != own)
+    return next((found for name in (own, *others) if (found := _owner(body.get(name), "Patient"))), ())
+
+
+def owner_element(kind: str) -> str:
+    """The element that names the Patient of a resource of this type."""
+    return {"Coverage": "beneficiary", "RelatedPerson": "patient", "Task": "for"}.get(kind, "subject")
+
+
+def _taking_part(appointment: Json) -> tuple[str, ...]:
+    """Every Patient of an Appointment: in R5 its subject, and the participants."""
+    found = dict.fromkeys(_owner(appointment.get("subject"), "Patient"))
+    participants = appointment.get("participant")
+    for participant in participants if isinstance(participants, list) else []:
+        if isinstance(participant, dict):
+            found.update(dict.fromkeys(_owner(participant.get("actor"), "Patient")))
     return tuple(found)
 
 

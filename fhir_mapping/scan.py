@@ -56,7 +56,7 @@ def index_lines(numbers: Iterable[tuple[int, InputFile]], patterns: Patterns, sc
     rows: list[Row] = []
     for number, file in numbers:
         for line, content in lines_of(file):
-            rows += rows_of(content, number, line, file.name, patterns, scan)
+            rows += rows_of(content, number, line, patterns, scan, file.name, line)
             if len(rows) >= _BATCH:
                 yield batch_of(rows)
                 rows = []
@@ -64,11 +64,13 @@ def index_lines(numbers: Iterable[tuple[int, InputFile]], patterns: Patterns, sc
         yield batch_of(rows)
 
 
-def rows_of(content: bytes, file: int, line: int, name: str, patterns: Patterns, scan: Scan) -> Iterator[Row]:
-    """The index rows of one line."""
+def rows_of(
+    content: bytes, file: int, line: int, patterns: Patterns, scan: Scan, name: str, shown_line: int
+) -> Iterator[Row]:
+    """The index rows of one line. The index knows it as (file, line), people as (name, shown_line)."""
     for found in read(content):
         if isinstance(found, Fault):
-            scan.note_fault(found, name, line)
+            scan.note_fault(found, name, shown_line)
         elif isinstance(found, Deletion):
             scan.deletions.append(found)
         else:

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
-
 from fhir_mapping import cohort
+from fhir_mapping.build import build_index
 from fhir_mapping.codes import Codes
-from fhir_mapping.engines import connect, create_table
-from fhir_mapping.fetch import Fetched, fetch
+from fhir_mapping.engines import connect
+from fhir_mapping.fetch import Fetched, LineReader
 from fhir_mapping.files import InputFile, find_files
-from fhir_mapping.index import SCHEMA, Key, LineIndex, Place
-from fhir_mapping.lines import owners_of
+from fhir_mapping.index import Key, LineIndex, Place
+from fhir_mapping.lines import Json, owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import LedgerLine, MappingSettings, Quarantined, Resource
 from fhir_mapping.newest import age_key, instant_of
 from fhir_mapping.references import identifier_keys, references_in, target_of
-from fhir_mapping.scan import Scan, index_lines
+from fhir_mapping.scan import Scan
+from fhir_mapping.typed_scan import LARGE
 from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES, REFERENCED_TYPES
 
 __all__ = ["InputFile", "Progress", "Selection", "find_files", "select"]
@@ -59,20 +59,21 @@ def select(
     only_known: bool = False,
     engine: str = "duckdb",
     progress: Progress | None = None,
+    typed_from: int = LARGE,
 ) -> Selection:
     """Select the cohort's resources from the files, in the order given.
 
     Infants of `known_infants` (Patient ids) belong to the cohort whatever these files say of them; with `only_known`
-    no others are looked for. Raises UnreadableInput when a file can't be read to its end.
+    no others are looked for. Files of at least `typed_from` bytes are read through typed columns (`typed_scan`), smaller
+    ones line by line; the outcome is the same. Raises UnreadableInput when a file can't be read to its end.
     """
     patterns = cohort.patterns(codes)
     scan = Scan()
     with connect(engine) as connection:
-        batches = index_lines(enumerate(files), patterns, scan)
-        index = LineIndex(connection, create_table(connection, "lines", pa.Table.from_batches(batches, SCHEMA)))
+        reader, index = build_index(connection, files, patterns, scan, typed_from)
+        selecting = _Selecting(reader, index, scan, codes, patterns)
         if progress:
-            progress("lines indexed", sum(rows for rows, _ in index.counts().values()))
-        selecting = _Selecting(files, index, scan, codes)
+            progress("lines read", sum(scan.tally.rows.values()) + sum(scan.tally.never_in_scope.values()))
         members = selecting.cohort(known_infants, find=not only_known)
         return selecting.close(members, ZoneInfo(settings.timezone))
 
@@ -80,11 +81,14 @@ def select(
 class _Selecting:
     """One selection under way: an index, and the resources that have been brought so far."""
 
-    def __init__(self, files: Sequence[InputFile], index: LineIndex, scan: Scan, codes: Codes) -> None:
-        self._files = files
+    def __init__(
+        self, reader: LineReader, index: LineIndex, scan: Scan, codes: Codes, patterns: cohort.Patterns
+    ) -> None:
+        self._reader = reader
         self._index = index
         self._scan = scan
         self._codes = codes
+        self._patterns = patterns
         self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
         self._counts = index.counts()
         for kind, (rows, different) in self._counts.items():
@@ -97,7 +101,7 @@ class _Selecting:
         """The newest versions of these resources, those deleted and unreadable left out, sorted by type and id."""
         wanted = set(keys)
         places = self._index.places(wanted - self._newest.keys())
-        fetched = fetch(self._files, [place for versions in places.values() for place in versions])
+        fetched = self._reader.fetch([place for versions in places.values() for place in versions])
         for key, versions in places.items():
             self._newest[key] = self._newest_of(key, versions, fetched)
         found = (self._newest.get(key) for key in sorted(wanted))
@@ -108,7 +112,7 @@ class _Selecting:
         for place in versions:
             if place in fetched.faults:
                 self._scan.tally.rows[key[0]] -= 1
-                self._scan.note_fault(fetched.faults[place], self._files[place.file].name, place.line)
+                self._scan.note_fault(*fetched.faults[place])
         if not readable:
             self._scan.tally.different[key[0]] -= 1
             return None
@@ -173,8 +177,25 @@ class _Selecting:
             if cohort.strength_of(condition.body, self._codes) is not None
         ]
         infants = self._of_infants(conditions, known)
-        signals = self._bring(self._index.owned(infants, cohort.SIGNAL_ELEMENTS, cohort.SIGNAL))
-        return {owner for signal in signals for owner in owners_of(signal.body)} & infants
+        found: set[str] = set()
+        leading = []
+        for resource in self._bring(self._index.owned(infants, cohort.SIGNAL_TYPES)):
+            if self._patterns.is_signal(resource.body):
+                found.update(owners_of(resource.body))
+            else:
+                leading.append(resource)
+        return (found | self._with_signal_referred_to(leading)) & infants
+
+    def _with_signal_referred_to(self, leading: Sequence[Resource]) -> set[str]:
+        """Owners of resources that refer to a neurologist, a neurology clinic, or a first-line drug."""
+        telling: set[Key] = set()
+        for resource in self._referenced(leading):
+            if self._patterns.is_signal(resource.body):
+                telling |= {(resource.type, resource.id), ("", resource.id)}
+                # A role that is neurology's makes its practitioner a neurologist.
+                telling |= {("Practitioner", owner) for owner in owners_of(resource.body)}
+        found = (resource for resource in leading if not telling.isdisjoint(_targets(resource.body)))
+        return {owner for resource in found for owner in owners_of(resource.body)}
 
     def _identified(self, owners: set[str]) -> set[str]:
         """Patient ids instead of identifiers, as far as the Patients are there."""
@@ -226,10 +247,9 @@ class _Selecting:
         return list(found.values())
 
     def _targets(self, resources: Iterable[Resource]) -> set[Key]:
-        literals = {literal for resource in resources for literal in references_in(resource.body)}
-        targets = {target for target in map(target_of, literals) if target}
-        named = {(target.type, target.id) for target in targets if target.type in REFERENCED_TYPES}
-        nameless = self._index.present({target.id for target in targets if not target.type}, REFERENCED_TYPES)
+        targets = {key for resource in resources for key in _targets(resource.body)}
+        named = {(kind, identity) for kind, identity in targets if kind in REFERENCED_TYPES}
+        nameless = self._index.present({identity for kind, identity in targets if not kind}, REFERENCED_TYPES)
         practitioners = {resource.id for resource in resources if resource.type == "Practitioner"}
         return named | nameless | self._index.owned(practitioners, ["PractitionerRole"])
 
@@ -245,3 +265,8 @@ class _Selecting:
         if latest is None:
             return None
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=latest)).astimezone(zone).date()
+
+
+def _targets(body: Json) -> set[Key]:
+    """What a resource refers to by a literal reference; the type is "" where the reference doesn't say it."""
+    return {(target.type, target.id) for target in map(target_of, references_in(body)) if target}
