@@ -33,12 +33,13 @@ def record(
 
     What was recorded of the same pull and layers is replaced.
     """
-    key = {"source": source, "pull_id": pull_id, "layers": sorted({result.layer for result in results})}
+    scope = {"source": source, "pull_id": pull_id}
+    layers = sorted({result.layer for result in results})
     with translated(source), engine.begin() as connection:
         for table in ("ops.gate_result", "clinical.gate_failure"):
             connection.execute(
                 text(f"DELETE FROM {table} WHERE source = :source AND pull_id = :pull_id AND layer = ANY(:layers)"),  # noqa: S608
-                key,
+                {**scope, "layers": layers},
             )
         copy_rows(
             connection,
@@ -46,13 +47,17 @@ def record(
             ("source", "pull_id", "catalogue_version", *_RESULT),
             ((source, pull_id, catalogue_version, *(getattr(item, name) for name in _RESULT)) for item in results),
         )
-        copy_rows(
-            connection,
-            "clinical.gate_failure",
-            ("source", "pull_id", "layer", "rule_id", "n", "key"),
-            (
-                (source, pull_id, result.layer, result.rule_id, n, list(key))
-                for result in results
-                for n, key in enumerate(result.keys, 1)
-            ),
-        )
+        # Not by COPY, which PostgreSQL refuses on a table with row-level security.
+        failures = [
+            {**scope, "layer": result.layer, "rule_id": result.rule_id, "n": n, "key": list(found)}
+            for result in results
+            for n, found in enumerate(result.keys, 1)
+        ]
+        if failures:
+            connection.execute(
+                text(
+                    "INSERT INTO clinical.gate_failure (source, pull_id, layer, rule_id, n, key) "
+                    "VALUES (:source, :pull_id, :layer, :rule_id, :n, :key)"
+                ),
+                failures,
+            )

@@ -68,7 +68,13 @@ def _grants() -> list[str]:
             f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {readers}",
             f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {readers}",
         ]
-    # Only the loader and the owner may know which PostgreSQL objects are in place or which migration is due.
+    made.append(
+        f"""DO $$ DECLARE made record; BEGIN
+        FOR made IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+            WHERE schemaname IN ('clinical', 'ops') AND starts_with(tablename, 'stg_')
+        LOOP EXECUTE 'REVOKE ALL ON ' || made.name || ' FROM {CLINICAL}, {OPERATOR}'; END LOOP; END $$"""  # noqa: S608
+    )
+    # Who was erased, and which key is in use, concerns the loader and the owner only.
     made.append(f"REVOKE ALL ON ops.erasure, ops.hash_key FROM {CLINICAL}, {OPERATOR}")
     # The loader can't give itself or others a site.
     made.append(f"REVOKE INSERT, UPDATE, DELETE ON clinical.site_access FROM {LOADER}")
@@ -76,13 +82,16 @@ def _grants() -> list[str]:
 
 
 def _policies() -> list[str]:
-    """Row-level security on every clinical table that has a source; the owner is above it, as PostgreSQL has it."""
+    """Row-level security on every clinical table that has a source; the owner is above it, as PostgreSQL has it.
+
+    Not on staging: COPY is not supported with it, and nobody but the loader reads there.
+    """
     return [
         f"""DO $$ DECLARE made record; BEGIN
         FOR made IN SELECT format('clinical.%I', table_name) AS name FROM information_schema.columns
             JOIN information_schema.tables USING (table_schema, table_name)
             WHERE table_schema = 'clinical' AND column_name = 'source' AND table_type = 'BASE TABLE'
-              AND table_name <> 'site_access'
+              AND table_name <> 'site_access' AND NOT starts_with(table_name, 'stg_')
         LOOP
             EXECUTE 'ALTER TABLE ' || made.name || ' ENABLE ROW LEVEL SECURITY';
             EXECUTE 'DROP POLICY IF EXISTS loader ON ' || made.name;

@@ -1,0 +1,161 @@
+"""Each role logs in and tries to read what it must not, table by table."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+
+from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, stage, visit
+from warehouse.engine import open_engine
+from warehouse.errors import RoleRefused, WarehouseFailed, translated
+from warehouse.load import load
+from warehouse.roles import READERS, ROLES
+from warehouse.schema.base import SCHEMAS
+
+pytestmark = pytest.mark.integration
+#: Not even those who read the schema may read these.
+NOBODY = {"ops.erasure", "ops.hash_key"}
+
+
+@pytest.fixture
+def logins(warehouse_engine: Engine, warehouse_url: str) -> Iterator[dict[str, Engine]]:
+    """One login a role, and `nobody`, who is a member of none."""
+    names = {role: f"{role}_{uuid.uuid4().hex[:8]}" for role in (*ROLES, "nobody")}
+    with warehouse_engine.begin() as connection:
+        for role, name in names.items():
+            member = f" IN ROLE {role}" if role in ROLES else ""
+            connection.execute(text(f"CREATE ROLE {name} LOGIN{member}"))
+    engines = {
+        role: open_engine(make_url(warehouse_url).set(username=name).render_as_string(hide_password=False))
+        for role, name in names.items()
+    }
+    yield engines
+    for engine in engines.values():
+        engine.dispose()
+    with warehouse_engine.begin() as connection:
+        for name in names.values():
+            connection.execute(text(f"DROP OWNED BY {name}"))
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def two_sites(engine: Engine) -> None:
+    for source in ("north", "south"):
+        pull = Pull("20260105T000000Z", [patient("a"), condition("a"), visit("a", "2026-01-04")], source=source)
+        stage(engine, pull)
+        load(engine, pull.manifest(), hash_key=HASH_KEY)
+
+
+def relations(engine: Engine) -> list[tuple[str, str]]:
+    """(schema, relation) of every table and view of ours."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = ANY(:schemas) AND c.relkind IN ('r', 'v', 'p') ORDER BY 1, 2"
+            ),
+            {"schemas": list(SCHEMAS)},
+        )
+        return [(schema, name) for schema, name in rows]
+
+
+def may(engine: Engine, statement: str) -> bool:
+    try:
+        with translated(), engine.begin() as connection:
+            connection.execute(text(statement))
+    except RoleRefused:
+        return False
+    except WarehouseFailed as error:
+        # A view that can't be written to; else refused for another reason than the role: a missing value, a constraint.
+        return "SQLSTATE 55000" not in str(error)
+    return True
+
+
+@pytest.mark.parametrize("role", [*ROLES, "nobody"])
+def test_a_role_reads_its_schemas_and_nothing_else(
+    role: str, logins: dict[str, Engine], warehouse_engine: Engine
+) -> None:
+    found = relations(warehouse_engine)
+    assert len(found) > 40
+    readable = {
+        f"{schema}.{name}" for schema, name in found if may(logins[role], f"SELECT * FROM {schema}.{name} LIMIT 1")
+    }
+    expected = {
+        f"{schema}.{name}"
+        for schema, name in found
+        if role == "iess_loader"
+        or (role in READERS[schema] and not name.startswith("stg_") and f"{schema}.{name}" not in NOBODY)
+    }
+    assert readable == expected
+
+
+@pytest.mark.parametrize("role", [role for role in (*ROLES, "nobody") if role != "iess_loader"])
+def test_only_the_loader_writes(role: str, logins: dict[str, Engine], warehouse_engine: Engine) -> None:
+    for schema, name in relations(warehouse_engine):
+        assert not may(logins[role], f"DELETE FROM {schema}.{name}"), f"{schema}.{name}"
+        assert not may(logins[role], f"INSERT INTO {schema}.{name} DEFAULT VALUES"), f"{schema}.{name}"
+
+
+def test_the_loader_loads_and_can_not_give_itself_a_site_or_alter_a_table(logins: dict[str, Engine]) -> None:
+    loader = logins["iess_loader"]
+    two_sites(loader)
+    assert not may(loader, "INSERT INTO clinical.site_access VALUES ('iess_loader', '*')")
+    assert not may(loader, "DROP TABLE clinical.resource")
+    assert not may(loader, "ALTER TABLE clinical.resource DISABLE ROW LEVEL SECURITY")
+
+
+def test_the_clinical_role_reads_its_sites_only(logins: dict[str, Engine], warehouse_engine: Engine) -> None:
+    two_sites(warehouse_engine)
+    clinical = logins["iess_clinical"]
+    relations_by_site = (
+        "clinical.resource",
+        "clinical.referral_timeline",
+        "clinical.v_timeline",
+        "clinical.v_interval",
+        "clinical.v_evidence",
+        "clinical.timeline_as_of('2026-02-01')",
+        "clinical.interval_as_of('2026-02-01')",
+    )
+
+    def sites(relation: str) -> list[str]:
+        with clinical.connect() as connection:
+            return list(connection.execute(text(f"SELECT DISTINCT source FROM {relation} ORDER BY 1")).scalars())
+
+    assert {relation: sites(relation) for relation in relations_by_site} == {name: [] for name in relations_by_site}
+    with warehouse_engine.begin() as connection:
+        connection.execute(text("INSERT INTO clinical.site_access VALUES ('iess_clinical', 'south')"))
+    assert {relation: sites(relation) for relation in relations_by_site} == {
+        name: ["south"] for name in relations_by_site
+    }
+    with warehouse_engine.begin() as connection:
+        connection.execute(text("INSERT INTO clinical.site_access VALUES ('iess_clinical', '*')"))
+    assert sites("clinical.resource") == ["north", "south"]
+
+
+def test_the_analyst_gets_no_date_finer_than_a_year_and_no_id(
+    logins: dict[str, Engine], warehouse_engine: Engine
+) -> None:
+    two_sites(warehouse_engine)
+    with logins["iess_analyst"].connect() as connection:
+        kinds = set(
+            connection.execute(
+                text(
+                    "SELECT DISTINCT data_type FROM information_schema.columns "
+                    "WHERE table_schema = 'analytics' AND table_name LIKE '%interval%'"
+                )
+            ).scalars()
+        )
+        assert kinds == {"text", "integer"}
+        then = connection.execute(text("SELECT count(*) FROM analytics.interval_at_year_end(2025)")).scalar_one()
+        later = connection.execute(text("SELECT count(*) FROM analytics.interval_at_year_end(2026)")).scalar_one()
+    assert (then, later) == (0, 20)
+    assert not may(logins["iess_analyst"], "SELECT * FROM clinical.interval_as_of(now())")
+    assert not may(logins["nobody"], "SELECT * FROM analytics.interval_at_year_end(2026)")
+
+
+def test_the_operator_sees_counts_of_quarantine_and_no_rows(logins: dict[str, Engine]) -> None:
+    assert may(logins["iess_operator"], "SELECT * FROM ops.v_quarantine")
+    assert not may(logins["iess_operator"], "SELECT * FROM clinical.quarantine")
