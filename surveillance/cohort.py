@@ -26,6 +26,12 @@ _MILESTONES = [name for name in _DATES if name not in ("birth_date", "onset_low"
 _GROUPS = ["race_ethnicity", "bipoc", "payer", "language", "interpreter", "sex"]
 
 CENSORED, EVENT, COMPETING = 0, 1, 2
+#: What `measured` gives of each infant.
+MEASURED_COLUMNS = [
+    *("source", "infant", "race_ethnicity", "bipoc", "payer", "language", "language_group", "interpreter", "sex"),
+    *("prior_neurology", "left_truncated", "age_days", "diagnosis"),
+    *("days", "kind", "late", "index_on", "matured_on", "matured"),
+]
 
 
 def language_group(language: str) -> str:
@@ -43,6 +49,8 @@ def as_known(timelines: pd.DataFrame, as_of: date) -> pd.DataFrame:
     for name in _GROUPS:
         known[name] = known[name].astype(object).where(known[name].notna(), "unknown")
     known["language_group"] = known["language"].map(language_group)
+    flags = known["flags"].astype(object).where(known["flags"].notna(), "")
+    known["left_truncated"] = flags.str.contains("left_truncated", regex=False).astype(bool)
     known["prior_neurology"] = (known["pathway"] == "pre_existing_neurology").map({True: "yes", False: "no"})
     return known.sort_values(["source", "infant"], kind="stable").reset_index(drop=True)
 
@@ -63,9 +71,9 @@ def measured(
     settings: SurveillanceSettings,
     through: Mapping[str, date] | None = None,
 ) -> pd.DataFrame:
-    """One row an infant of the measure's population, with its outcome as known on `as_of`.
+    """One row an infant of the measure's population, with its outcome as known on `as_of`: `MEASURED_COLUMNS`.
 
-    `known` comes from `as_known`. Columns added: `days` (exact whole days waited, missing where only an interval is
+    `known` comes from `as_known`. Of the outcome: `days` (exact whole days waited, missing where only an interval is
     known), `kind` (0 censored, 1 event, 2 competing), `late` (yes, no, indeterminate, pending, not_applicable,
     missing), `index_on`, `matured_on`, `matured`. `through` bounds maturity by what each source has reported.
     """
@@ -82,7 +90,7 @@ def measured(
     reported = {source: pd.Timestamp(min(day, as_of)) for source, day in (through or {}).items()}
     limit = pd.to_datetime(infants["source"].map(reported)).fillna(pd.Timestamp(as_of))
     infants["matured"] = infants["index_on"].notna() & (infants["matured_on"] <= limit)
-    return infants
+    return infants[MEASURED_COLUMNS]
 
 
 def _waits(infants: pd.DataFrame, measure: Measure, as_of: date) -> pd.DataFrame:

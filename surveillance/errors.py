@@ -46,3 +46,9 @@ class DeliveryFailed(IessError):
 
     retriable = True
     exit_code = 46
+
+
+class RunUnknown(IessError):
+    """No weekly run has that id, or it hasn't measured yet."""
+
+    exit_code = 47

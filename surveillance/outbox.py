@@ -22,7 +22,7 @@ from surveillance.errors import DeliveryFailed
 from warehouse.schema.measures import Outbox
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, RowMapping
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,16 @@ def enqueue(connection: Connection, message: Message, run_id: str) -> bool:
     return connection.execute(insert(Outbox).on_conflict_do_nothing(), [row]).rowcount > 0
 
 
+def written(connection: Connection, message: str) -> Message | None:
+    """The message of that id, delivered or not."""
+    row = connection.execute(select(Outbox.__table__).where(Outbox.message_id == message)).mappings().first()
+    return _message_of(row) if row else None
+
+
+def _message_of(row: RowMapping) -> Message:
+    return Message(row["message_id"], row["kind"], row["subject"], row["body"], tuple(row["alert_ids"]))
+
+
 def deliver_all(engine: Engine, deliver: Callable[[Message], None], now: datetime) -> list[str]:
     """Deliver what is waiting, oldest first; returns the ids delivered by this call.
 
@@ -89,7 +99,7 @@ def _deliver_next(
 ) -> tuple[str, Exception | None] | None:
     with engine.begin() as connection:
         waiting = (
-            select(Outbox)
+            select(Outbox.__table__)
             .where(Outbox.delivered_at.is_(None), Outbox.message_id.not_in(tried))
             .order_by(Outbox.run_id, Outbox.message_id)
             .limit(1)
@@ -98,7 +108,7 @@ def _deliver_next(
         row = connection.execute(waiting).mappings().first()
         if row is None:
             return None
-        message = Message(row["message_id"], row["kind"], row["subject"], row["body"], tuple(row["alert_ids"]))
+        message = _message_of(row)
         try:
             deliver(message)
         except Exception as error:  # noqa: BLE001 - whatever a notifier raises, the other messages must go out

@@ -112,8 +112,6 @@ def _row(
     estimate: Estimate,
     theirs: Mapping[str, int | None],
 ) -> dict[str, Any]:
-    flags = [f"missing_clock:{stratum.missing}"] if stratum.missing else []
-    flags += [f"left_truncated:{stratum.left_truncated}"] if stratum.left_truncated else []
     return {
         "stratum_dimension": dimension,
         "stratum_value": value,
@@ -132,6 +130,6 @@ def _row(
         "p_value": estimate.p_value,
         "adjustment_set": "none",
         "null_expectation": estimate.null_expectation,
-        "quality_flags": ";".join(flags),
+        "quality_flags": stratum.flags,
         "not_estimable_reason": estimate.reason,
     }

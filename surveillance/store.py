@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from surveillance.blocks import FROZEN_COLUMNS
 from surveillance.charts import ChartRow
+from surveillance.errors import RunUnknown
 from surveillance.measures.registry import DIMENSIONS, Chart, Measure
 from warehouse.schema import measures as tables
 
@@ -64,6 +65,15 @@ def write_run(
         "infants": infants,
     }
     write_rows(connection, tables.MeasureRun, [row])
+
+
+def run(connection: Connection, run_id: str) -> dict[str, Any]:
+    """The run's row. Raises `RunUnknown`."""
+    table = _table(tables.MeasureRun)
+    row = connection.execute(select(table).where(table.c.run_id == run_id)).mappings().first()
+    if row is None:
+        raise RunUnknown(f"The run {run_id} hasn't measured yet", next_step="run the step `measure` first")
+    return dict(row)
 
 
 def write_definitions(connection: Connection, measures: Iterable[Measure], settings: SurveillanceSettings) -> None:
@@ -127,13 +137,9 @@ def freeze(connection: Connection, measure: Measure, fresh: pd.DataFrame, run_id
 def revise(connection: Connection, measure: Measure, changed: pd.DataFrame, as_of: date, run_id: str) -> int:
     """Write down corrections that aren't yet; returns how many were new."""
     table = _table(tables.OutcomeRevision)
-    latest = (
-        select(table)
-        .where(table.c.metric_id == measure.id)
-        .distinct(table.c.source, table.c.infant, table.c.field)
-        .order_by(table.c.source, table.c.infant, table.c.field, table.c.known_on.desc(), table.c.run_id.desc())
-    )
-    last = {(row.source, row.infant, row.field): row.new for row in connection.execute(latest)}
+    # In the order of knowledge, so that the last one wins.
+    query = select(table).where(table.c.metric_id == measure.id).order_by(table.c.known_on, table.c.run_id)
+    last = {(row.source, row.infant, row.field): row.new for row in connection.execute(query)}
     rows: list[dict[str, Any]] = []
     for row in changed.to_dict("records"):
         old = last.get((row["source"], row["infant"], row["field"]), row["old"])

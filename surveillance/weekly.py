@@ -22,7 +22,7 @@ from surveillance.cohort import as_known, data_through, last_complete_week, meas
 from surveillance.evidence import Facts, facts_of
 from surveillance.measures.registry import Chart, check_charts
 from surveillance.measures.registry import measures as registry
-from surveillance.outbox import Message, deliver_all, enqueue, message_id
+from surveillance.outbox import Message, deliver_all, enqueue, message_id, written
 from surveillance.results import result_rows
 from surveillance.worklist import waiting_infants
 from warehouse.schema.measures import MetricResult
@@ -60,7 +60,7 @@ class DetectReport:
 
 @dataclass(frozen=True)
 class AlertReport:
-    """Alerts that this run opened, held, reopened or strengthened, and the message that tells of them."""
+    """Alerts that this call opened, held, reopened or strengthened, and the run's message, if it has one."""
 
     run_id: str
     alerts: list[str]
@@ -79,7 +79,7 @@ def _read(connection: Connection, as_of: date) -> _Input:
     rows = timelines(connection)
     reach = data_through(rows)
     loaded = select(Pull.source, func.max(Pull.data_through)).group_by(Pull.source)
-    reach |= {source: day for source, day in connection.execute(loaded).tuples() if day is not None}
+    reach |= {source: day for source, day in connection.execute(loaded) if day is not None}
     return _Input(as_known(rows, as_of), {source: min(day, as_of) for source, day in sorted(reach.items())})
 
 
@@ -110,7 +110,7 @@ def detect(
     check_charts(settings.charts, registry())
     last_week = last_complete_week(as_of)
     frozen = revised = 0
-    written: list[ChartRow] = []
+    rows: list[ChartRow] = []
     with engine.begin() as connection:
         store.lock(connection)
         read = _read(connection, as_of)
@@ -121,7 +121,7 @@ def detect(
             definition = registry()[metric_id]
             charts = [chart for chart in family.values() if chart.measure == metric_id]
             stored = {chart.id: store.chart_weeks(connection, chart.id) for chart in charts}
-            latest = max((rows[-1].week for rows in stored.values() if rows), default=None)
+            latest = max((weeks[-1].week for weeks in stored.values() if weeks), default=None)
             if latest is not None and latest >= last_week:
                 continue
             infants = measured(read.known, definition, as_of=as_of, settings=settings, through=read.through)
@@ -132,7 +132,7 @@ def detect(
             revised += store.revise(connection, definition, revisions(infants, before), as_of, run_id)
             frozen += len(fresh)
             for chart in charts:
-                written += grow(
+                rows += grow(
                     chart,
                     stored[chart.id],
                     chart_blocks(fresh, chart),
@@ -143,9 +143,9 @@ def detect(
                     min_reference=settings.min_reference,
                     run_id=run_id,
                 )
-        store.write_chart_weeks(connection, written)
-    signals = [(row.chart_id, row.week) for row in written if row.signal]
-    return DetectReport(run_id, len(written), frozen, revised, signals)
+        store.write_chart_weeks(connection, rows)
+    signals = [(row.chart_id, row.week) for row in rows if row.signal]
+    return DetectReport(run_id, len(rows), frozen, revised, signals)
 
 
 @dataclass
@@ -200,9 +200,9 @@ def alert(engine: Engine, settings: SurveillanceSettings, as_of: date, run_id: s
         quiet = [chart_id for chart_id, run in zip(live["chart_id"], live["run_id"], strict=True) if run != run_id]
         now = {chart_id: evidence.facts(charts[chart_id]) for chart_id in quiet}
         alerts.follow_up(connection, evidence.weeks, now, on=as_of, run_id=run_id)
-        text = _message(raised, charts, read, settings, as_of, run_id) if raised else None
-        if text:
-            enqueue(connection, text, run_id)
+        if raised:
+            enqueue(connection, _message(raised, charts, read, settings, as_of, run_id), run_id)
+        text = written(connection, message_id("alert", run_id))
     return AlertReport(run_id, [item.alert_id for item in raised.values()], text)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from sqlalchemy import insert, update
 
 from fhir_mapping.contract import COLUMNS, INTERVALS
+from warehouse.schema.clinical import ReferralTimeline
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 START = date(2024, 1, 1)
 
@@ -53,6 +59,17 @@ def timelines(
     # What lies after the end of the data isn't there: undiagnosed infants have no row at all.
     kept = [r for r in rows if r["diagnosis"] is not None]
     return pd.DataFrame(kept, columns=[column.name for column in COLUMNS])
+
+
+def store(engine: Engine, rows: pd.DataFrame, known_at: datetime, pull_id: str = "20260101T000000Z") -> None:
+    """Make `rows` the current timelines, as a load at `known_at` would; those of before are closed."""
+    with engine.begin() as connection:
+        table = ReferralTimeline.__table__
+        closed = {"valid_to": known_at, "closed_by": pull_id}
+        connection.execute(update(table).where(table.c.valid_to.is_(None)).values(**closed))
+        records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        opened = {"valid_from": known_at, "pull_id": pull_id, "content_sha256": "0" * 64, "evidence": {}}
+        connection.execute(insert(table), [{**record, **opened} for record in records])
 
 
 def row(

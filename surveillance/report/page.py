@@ -1,0 +1,125 @@
+"""The weekly report: one HTML file, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from surveillance import alerts, store
+from surveillance.cohort import as_known, measured
+from surveillance.measures.registry import measures as registry
+from surveillance.message import group_name
+from surveillance.publication import publish_results
+from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure
+from warehouse.state import timelines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from sqlalchemy import Connection, Engine
+
+    from surveillance.charts import ChartRow
+    from surveillance.measures.registry import Chart
+    from surveillance.settings import SurveillanceSettings
+
+#: Measures with pictures; all others have their table.
+PICTURED = ("I2", "I6")
+
+
+def write_report(engine: Engine, settings: SurveillanceSettings, as_of: date, run_id: str, out_dir: Path) -> Path:
+    """Publish the run's results, and write `<run id>.html`. Written aside and moved, so that no half report is seen."""
+    with engine.begin() as connection:
+        store.lock(connection)
+        publish_results(connection, run_id, settings)
+        html = render(connection, settings, as_of, run_id)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / f"{run_id}.html"
+    part = path.with_suffix(".part")
+    part.write_text(html, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def render(connection: Connection, settings: SurveillanceSettings, as_of: date, run_id: str) -> str:
+    """The report as HTML. Counts come from `published.metric_result`, figures pass the same thresholds."""
+    results = store.results(connection, run_id, published=True)
+    run = store.run(connection, run_id)
+    known = as_known(timelines(connection), as_of)
+    through = {source: date.fromisoformat(day) for source, day in run["data_through"].items()}
+    charts = store.registered(connection)
+    weeks = {chart_id: store.chart_weeks(connection, chart_id) for chart_id in charts}
+    sections = []
+    for metric_id in PICTURED:
+        measure = registry()[metric_id]
+        infants = measured(known, measure, as_of=as_of, settings=settings, through=through)
+        figures = [
+            curve_figure(infants, measure, "race_ethnicity", settings),
+            forest_figure(results, measure),
+            evidence_figure(charts, weeks, measure),
+        ]
+        sections.append(
+            {
+                "measure": measure,
+                "table": delays_table(results, measure),
+                "figures": [
+                    {"figure": figure, "svg": Markup(figure.svg)}  # noqa: S704 - rendered by vl-convert from our own data
+                    for figure in figures
+                    if figure
+                ],
+            }
+        )
+    others = [delays_table(results, measure) for metric_id, measure in registry().items() if metric_id not in PICTURED]
+    environment = Environment(
+        loader=PackageLoader("surveillance", "report"), autoescape=select_autoescape(), undefined=StrictUndefined
+    )
+    template = environment.get_template("page.html")
+    return template.render(
+        as_of=as_of,
+        run=run,
+        through=through,
+        settings=settings,
+        sections=sections,
+        others=others,
+        alerts=_alert_lines(alerts.alerts(connection), charts, settings),
+        coverage=_sequences(charts, weeks),
+    )
+
+
+def _alert_lines(
+    live: pd.DataFrame, charts: Mapping[str, Chart], settings: SurveillanceSettings
+) -> list[dict[str, Any]]:
+    lines = []
+    for row in live.to_dict("records"):
+        chart, facts = charts[row["chart_id"]], row["facts"]
+        counts = (facts["x"], facts["n_group"] - facts["x"], facts["y"], facts["n_reference"] - facts["y"])
+        small = settings.suppression and any(0 < count <= settings.suppress_up_to for count in counts)
+        lines.append(
+            {
+                "group": group_name(chart.dimension, chart.group),
+                "reference": group_name(chart.dimension, chart.reference),
+                "measure": registry()[chart.measure],
+                "status": row["status"],
+                "since": facts["since"],
+                "counts": None if small else facts,
+                "cs_low": facts["cs_low"],
+                "cs_high": facts["cs_high"],
+                "gates": [gate for gate in facts["gates"] if gate["verdict"] == "failed"],
+                "alert_id": row["alert_id"],
+            }
+        )
+    return lines
+
+
+def _sequences(charts: Mapping[str, Chart], weeks: Mapping[str, Sequence[ChartRow]]) -> list[dict[str, Any]]:
+    """The standing gap of each chart: the anytime-valid interval at its last week."""
+    rows = []
+    for chart_id, chart in charts.items():
+        if weeks[chart_id]:
+            last = weeks[chart_id][-1]
+            rows.append({"chart": chart, "low": last.cs_low, "high": last.cs_high, "weeks": len(weeks[chart_id])})
+    return rows
