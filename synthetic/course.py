@@ -170,9 +170,8 @@ def _referral(course: IessCourse, wait: int, rates: Rates, draw: Random) -> None
         course.detour = course.provider + timedelta(days=int(draw.random() * 3))
     if after >= 4 and _yes(draw, rates["re_referral"]):
         course.second_referral = course.referral + timedelta(days=1 + int(draw.random() * (after - 2)))
-        course.traits |= {"re_referral"}
         if _yes(draw, 0.5):
-            course.traits |= {"replaces_chain"}
+            course.traits |= {"replaces_chain"}  # otherwise nothing ties the second referral to the first
     elif _yes(draw, rates["referral_after_visit"]):
         course.referral = course.neurology + timedelta(days=1 + int(draw.random() * 4))
         course.traits = (course.traits | {"referral_after_visit"}) - {"appointment_recorded"}
@@ -181,7 +180,7 @@ def _referral(course: IessCourse, wait: int, rates: Rates, draw: Random) -> None
     if after >= 7 and _yes(draw, rates["missed_visit"]):
         course.booked = course.referral
         course.missed = course.referral + timedelta(days=2 + int(draw.random() * (after - 5)))
-        course.traits |= {"appointment_recorded"}
+        course.traits |= {"appointment_recorded", "no_show" if _yes(draw, 0.6) else "cancelled_visit"}
 
 
 def _diagnosis(course: IessCourse, rates: Rates, draw: Random) -> None:
@@ -189,12 +188,16 @@ def _diagnosis(course: IessCourse, rates: Rates, draw: Random) -> None:
     ambulatory = course.route in ("referred", "no_referral_record")
     if ambulatory and room > 1 and _yes(draw, rates["eeg_before_neurology"]):
         course.eeg = course.provider + timedelta(days=1 + int(draw.random() * min(room - 1, 20)))
+        if course.referral is not None and course.referral < course.neurology:
+            course.eeg = max(course.eeg, course.referral)  # the diagnosis would have hastened a later referral
         if _yes(draw, rates["diagnosed_before_neurology"]):
             course.diagnosis = course.eeg
     else:
         course.eeg = course.neurology + timedelta(days=draw.choices((0, 1, 2, 3, 5), (55, 20, 12, 8, 5))[0])
         course.diagnosis = course.eeg
-    if _yes(draw, rates["suspected"]) and "direct_neurology" not in course.traits:
+    # An unspecific code or a text can't say that it is the syndrome that is suspected.
+    unclear = course.traits & {"direct_neurology", "probable", "referral_after_visit", "text_only"}
+    if _yes(draw, rates["suspected"]) and not unclear:
         written = course.referral or course.provider
         if course.provider <= written < course.diagnosis:
             course.suspected = written
@@ -211,7 +214,7 @@ def _treatment(course: IessCourse, rates: Rates, draw: Random) -> None:
     fate, early = draw.random(), _yes(draw, rates["treated_before_diagnosis"])
     if fate < rates["untreated"]:
         return
-    start = course.diagnosis + timedelta(days=lag)
+    start = max(course.diagnosis + timedelta(days=lag), course.neurology)  # neurology treats
     if fate < rates["untreated"] + rates["standard_first_treatment"]:
         if early and course.neurology < course.diagnosis:
             start, drug = course.neurology, "vigabatrin"

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from synthetic.people import Person
 
 _HISPANIC, _NOT_HISPANIC = ("2135-2", "Hispanic or Latino"), ("2186-5", "Not Hispanic or Latino")
-_TEXT_ALONE = {"nh_black": "Black", "nh_white": "White", "nh_asian": "Asian", "hispanic": "Latino"}
+#: What stands in the text of a race extension without codes, where it names a race.
+TEXT_OF_RACE = {"nh_black": "Black", "nh_white": "White", "nh_asian": "Asian"}
 _YES, _NO = ("373066001", "Yes"), ("373067005", "No")
 
 
@@ -35,7 +36,7 @@ def race_extensions(person: Person) -> list[Fhir]:
     if person.race_record == "missing":
         return []
     if person.race_record == "text_only":
-        text = _TEXT_ALONE.get(person.race_ethnicity, "Other")
+        text = TEXT_OF_RACE.get(person.race_ethnicity, "See registration form")
         return [_extension("race", [], text), _extension("ethnicity", [], text)]
     if person.race_record in ("declined", "unknown"):
         code, text = ("ASKU", "Asked but unknown") if person.race_record == "declined" else ("UNK", "Unknown")

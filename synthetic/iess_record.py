@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from synthetic.codings import DEFINITE, ICD10, MIMICS, PAROXYSMAL, concept
-from synthetic.demographics import interpreter_extension, interpreter_on_encounter
+from synthetic.demographics import TEXT_OF_RACE, interpreter_extension, interpreter_on_encounter
 from synthetic.iess_onset import record_onset
 from synthetic.iess_referral import write_referral
 from synthetic.iess_treatment import write_treatment
@@ -41,7 +41,10 @@ class Written:
     onset_low: date | None = None
     onset_high: date | None = None
     referral_evidence: str = ""
-    cohort: str = ""  # definite, probable, text_only; "" while no IESS diagnosis is on record
+    cohort: str = ""  # definite, probable, possible, text_only; "" while no IESS diagnosis is on record
+    first_line: date | None = None  # the day of the order, where nothing says that it was given
+    first_treatment: date | None = None
+    order_alone: bool = False
     flags: frozenset[str] = frozenset()
 
 
@@ -70,16 +73,22 @@ class IessRecord:
         eeg(chart, course.eeg, at_visit, draw, inpatient=inpatient)
         onset, low, high = record_onset(self.rates.table("onset").pick(draw), course.birth, course.onset)
         diagnosis = self._diagnoses(neurology, onset)
-        write_treatment(chart, course, draw, neurology, diagnosis)
+        ordered = write_treatment(chart, course, draw, neurology, diagnosis)
         referred = course.happened(course.referral)
         diagnosed = course.happened(course.diagnosis)
-        return Written(
+        given = course.happened(course.first_line)
+        started = course.happened(course.first_treatment)
+        first_line = given or ordered
+        written = Written(
             onset_low=low if diagnosed else None,
             onset_high=high if diagnosed else None,
             referral_evidence=evidence if referred else "",
             cohort=self._cohort(),
-            flags=self._flags(undated=undated and referred is not None),
+            first_line=first_line,
+            first_treatment=started or first_line,
+            order_alone=ordered is not None,
         )
+        return replace(written, flags=self._flags(written, undated=undated and referred is not None))
 
     def _codes(self) -> Fhir:
         if "text_only" in self.course.traits:
@@ -90,22 +99,38 @@ class IessRecord:
         return {"coding": [{"system": system, "code": code} for system, code in codings], "text": text}
 
     def _cohort(self) -> str:
+        """A suspicion alone is possible, and probable with a second signal (clinical specification 1.1)."""
         course = self.course
-        if not (course.happened(course.diagnosis) or course.happened(course.suspected)):
-            return ""
-        return next((name for name in ("text_only", "probable") if name in course.traits), "definite")
+        known = course.happened
+        if known(course.diagnosis):
+            return next((name for name in ("text_only", "probable") if name in course.traits), "definite")
+        if known(course.suspected):
+            return "probable" if known(course.eeg) or known(course.neurology) else "possible"
+        return ""
 
-    def _flags(self, *, undated: bool) -> frozenset[str]:
-        course, traits = self.course, self.course.traits
-        admitted = course.route == "ed_inpatient" and course.happened(course.neurology)
+    def _flags(self, written: Written, *, undated: bool) -> frozenset[str]:
+        """Flags of the contract that follow from the course and from how it was written down."""
+        course, traits, known = self.course, self.course.traits, self.course.happened
+        first_line, first_treatment = written.first_line, written.first_treatment
+        one_episode = course.route == "ed_inpatient" and (course.neurology - course.provider).days <= 1
+        revoked = known(course.second_referral)
         raised = {
-            "re_referral": course.happened(course.second_referral),
-            "detour_referral": course.happened(course.detour) and course.happened(course.referral),
-            "referral_after_visit": "referral_after_visit" in traits and course.happened(course.referral),
-            "treated_before_diagnosis": "treated_before_diagnosis" in traits and course.happened(course.first_line),
-            "left_truncated": "transfer_in" in traits and admitted,
+            "appointment_no_show": "no_show" in traits and known(course.missed),
+            "detour_referral": known(course.detour),
+            "died": course.death,
             "encounter_date_as_referral": undated,
-            "race_text_mappable": self.person.race_record == "text_only",
+            "header_code": any(item.get("code") == "G40.82" for item in self.codes.get("coding", ())),
+            "left_truncated": "transfer_in" in traits and one_episode and known(course.neurology),
+            "nonstandard_first": first_treatment and (first_line is None or first_treatment < first_line),
+            "ordered_not_given": written.order_alone,
+            "race_text_mappable": self.person.race_record == "text_only" and self.person.race_ethnicity in TEXT_OF_RACE,
+            "re_referral": revoked and "replaces_chain" in traits,
+            "referral_after_visit": "referral_after_visit" in traits and known(course.referral),
+            "referral_revoked": revoked,
+            "transferred_out": course.transfer_out,
+            "treated_before_diagnosis": "treated_before_diagnosis" in traits and first_line,
+            "treated_before_eeg": first_line and first_line < course.eeg and known(course.eeg),
+            "unconfirmed_only": self._cohort() in ("possible", "probable") and not known(course.diagnosis),
         }
         return frozenset(name for name, holds in raised.items() if holds)
 
@@ -237,7 +262,7 @@ class IessRecord:
         if "problem_list" in traits:
             later = day + timedelta(days=self.draw.choice((0, 0, 1, 7, 30)))
             chart.condition(self.codes, later, None, category="problem-list-item", asserted=day, onset=onset)
-        again = day + timedelta(days=14 + self.draw.randrange(14))
+        again = max(day, course.neurology) + timedelta(days=14 + self.draw.randrange(14))
         follow = neurology_visit(chart, again, "practitioner", self.draw, text="Follow-up visit")
         if self.draw.random() < 0.7:
             chart.condition(self.codes, again, follow, verification=verification)

@@ -46,7 +46,7 @@ def write_referral(
             changed=seen,
         )
     if "appointment_recorded" in course.traits and course.booked:
-        _appointments(chart, course, course.booked, latest, draw)
+        _appointments(chart, course, course.booked, latest)
 
 
 def _order(
@@ -89,9 +89,9 @@ def _order(
     )
 
 
-def _appointments(chart: Chart, course: IessCourse, booked: date, order: Fhir | None, draw: Random) -> None:
-    missed_as = "noshow" if draw.random() < 0.6 else "cancelled"
+def _appointments(chart: Chart, course: IessCourse, booked: date, order: Fhir | None) -> None:
     if course.missed:
+        missed_as = "noshow" if "no_show" in course.traits else "cancelled"
         status = missed_as if course.happened(course.missed) else "booked"
         chart.appointment(booked, course.missed, status, NEUROLOGY_SERVICE, order, _MISSED_REASON)
         booked = course.missed + timedelta(days=1)

@@ -25,8 +25,11 @@ _LONGEST_ORDER_TO_START = 4  # days
 
 def write_treatment(
     chart: Chart, course: IessCourse, draw: Random, neurology: Fhir | None, diagnosis: Fhir | None
-) -> None:
-    """`neurology` is the first neurology visit or the stay, `diagnosis` the Condition; None while they are to come."""
+) -> date | None:
+    """`neurology` is the first neurology visit or the stay, `diagnosis` the Condition; None while they are to come.
+
+    Returns the day of the order for first-line treatment when the order alone is on record.
+    """
     start = course.first_line
     if "cancelled_first_order" in course.traits and start and start > course.diagnosis:
         chart.medication_request(_product("vigabatrin", 0), course.diagnosis, None, status="cancelled")
@@ -34,12 +37,12 @@ def write_treatment(
         drug = course.first_treatment_drug
         medication = {"medicationCodeableConcept": concept(RXNORM, OTHER_DRUGS[drug], drug.title())}
         chart.medication_request(medication, course.first_treatment, None, dose=dose("oral", 100, "mg", 2))
-    if start:
-        _first_line(chart, course, start, draw, neurology, diagnosis)
+    order_alone = _first_line(chart, course, start, draw, neurology, diagnosis) if start else None
     if "eye_drops" in course.traits:
         drops = {"medicationCodeableConcept": concept(RXNORM, "8638", "Prednisolone acetate 1% eye drops")}
         day = course.diagnosis + timedelta(days=20)
         chart.medication_request(drops, day, None, dose=dose("eye", 1, "[drp]", 4), supply_days=7)
+    return order_alone
 
 
 def _first_line(
@@ -49,7 +52,7 @@ def _first_line(
     draw: Random,
     neurology: Fhir | None,
     diagnosis: Fhir | None,
-) -> None:
+) -> date | None:
     """Ordered up to some days before, and given or handed over on the first day; or known from the order alone."""
     drug = course.first_line_drug
     medication = _product(drug, draw.randrange(len(FIRST_LINE[drug])))
@@ -67,10 +70,12 @@ def _first_line(
         supply_days=14 if drug == "oral_steroid" else 28,
         reason_reference=diagnosis if draw.random() < 0.5 else None,
     )
+    proof = None
     if given and neurology is not None:
-        chart.administration(medication, start, neurology, order, "completed")
+        proof = chart.administration(medication, start, neurology, order, "completed")
     elif handed_over:
-        chart.dispense(medication, start, order, 14)
+        proof = chart.dispense(medication, start, order, 14)
+    return ordered if order is not None and proof is None else None
 
 
 def _product(drug: str, number: int) -> Fhir:

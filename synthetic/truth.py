@@ -96,8 +96,9 @@ def truth_row(person: Person, course: Course, written: Written, site: str, end: 
 
 def _milestones(course: IessCourse, written: Written) -> dict[str, object]:
     known = course.happened
-    provider, referral, neurology = known(course.provider), known(course.referral), known(course.neurology)
-    first_line, first_treatment = known(course.first_line), known(course.first_treatment)
+    provider, referral = known(course.provider), known(course.referral)
+    neurology = known(next(iter(course.follow_up), course.neurology))  # the first ever, by any route
+    first_line, first_treatment = written.first_line, written.first_treatment
     return {
         "onset": course.onset,
         "onset_low": written.onset_low,
@@ -113,8 +114,7 @@ def _milestones(course: IessCourse, written: Written) -> dict[str, object]:
         "first_line_drug": course.first_line_drug if first_line else "",
         "first_treatment": first_treatment,
         "first_treatment_drug": course.first_treatment_drug if first_treatment else "",
-        # Empty while neither referred nor seen: no way has been taken yet.
-        "pathway": course.route if neurology or referral else "",
+        "pathway": course.route if neurology or referral else "no_referral_record",
         "referral_evidence": written.referral_evidence,
         "age_days": (provider - course.birth).days if provider else None,
         "eventual_wait_days": course.wait,
