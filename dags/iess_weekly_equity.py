@@ -30,41 +30,39 @@ from dags import calls
 )
 def iess_weekly_equity() -> None:
     @task
-    def measure() -> dict[str, object]:
+    def measure() -> str:
+        """Every estimate as of the day; the run's id goes to the tasks after."""
         from pipeline import weekly
 
-        measured: dict[str, object] = calls.call(weekly.measure, calls.settings(), calls.as_of())
-        return measured
+        return str(calls.call(weekly.measure, calls.settings(), calls.as_of())["run_id"])
 
     @task
-    def detect() -> dict[str, object]:
+    def detect(run: str) -> str:
         from pipeline import weekly
 
-        detected: dict[str, object] = calls.call(weekly.detect, calls.settings(), calls.as_of())
-        return detected
+        calls.call(weekly.detect, calls.settings(), run)
+        return run
 
     @task
-    def alert() -> dict[str, object]:
+    def alert(run: str) -> str:
         from pipeline import weekly
 
-        alerted: dict[str, object] = calls.call(weekly.alert, calls.settings(), calls.as_of())
-        return alerted
+        calls.call(weekly.alert, calls.settings(), run)
+        return run
 
     @task
-    def publish() -> str:
+    def publish(run: str) -> str:
         from pipeline import weekly
 
-        report: str = calls.call(weekly.publish, calls.settings(), calls.as_of())
-        return report
+        return str(calls.call(weekly.publish, calls.settings(), run))
 
     @task
-    def notify() -> int:
+    def notify() -> list[str]:
         from pipeline import weekly
 
-        delivered: int = calls.call(weekly.notify, calls.settings(), calls.clock())
-        return delivered
+        return list(calls.call(weekly.notify, calls.settings(), calls.clock()))
 
-    measure() >> detect() >> alert() >> publish() >> notify()
+    publish(alert(detect(measure()))) >> notify()
 
 
 iess_weekly_equity()

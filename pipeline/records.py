@@ -106,5 +106,4 @@ class Weekly:
     signals: int
     delays: list[DelayByGroup]
     alerts: list[str]  # the messages, as sent
-    delivered: int
     report: str | None

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from fhir_mapping.mapping import map_infant
-
 from expectations import gate as gates
 from fhir_mapping import codes as value_sets
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.conformance import verdicts
+from fhir_mapping.mapping import map_infant
 from fhir_mapping.model import MappingSettings
 from fhir_mapping.newest import newest
 from fhir_mapping.select import InputFile, select
@@ -214,6 +213,13 @@ def process_pending(
 ) -> list[Loaded]:
     """Process every landed pull that is not loaded, in order: each starts from what the one before left."""
     return [process(settings, source, pull_id, clock, progress=progress) for pull_id in pending(settings, source.name)]
+
+
+def loaded(settings: Settings, source: str) -> list[Loaded]:
+    """Every pull of a source in the warehouse, oldest first, each with its ledger."""
+    with open_warehouse(settings) as engine:
+        pulls = sorted(state.loaded_pulls(engine, source))
+    return [load_pull(settings, source, pull_id) for pull_id in pulls]
 
 
 def _landing(settings: Settings) -> LandingZone:

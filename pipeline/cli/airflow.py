@@ -19,7 +19,7 @@ def command(
     ] = Path(".demo"),
 ) -> None:
     """Start Airflow here with the DAGs and connections in place; Ctrl-C stops everything."""
-    from pipeline.demo import hospitals
+    from pipeline.hospitals import hospitals
     from pipeline.settings import load_settings, settings_file
     from pipeline.standalone import run_standalone
 

@@ -24,7 +24,7 @@ def command(
     json: Json = False,
 ) -> None:
     """Pull, map, check, load, measure, detect and report in one go."""
-    from pipeline import steps
+    from pipeline import steps, weekly
 
     settings = settings_of(context)
     source = (
@@ -36,10 +36,10 @@ def command(
     with progress(f"{source.name}") as advance:
         steps.pull(settings, source, clock, progress=advance)
         loaded = steps.process_pending(settings, source, clock, progress=advance)
-        weekly = steps.weekly(settings, as_date(as_of) or clock.today, clock, progress=advance)
+        found = weekly.run(settings, as_date(as_of) or clock.today, clock, progress=advance)
     if json:
-        show_json({"loaded": [asdict(record) for record in loaded], "weekly": asdict(weekly)})
+        show_json({"loaded": [asdict(record) for record in loaded], "weekly": asdict(found)})
         return
     for record in loaded:
         out.print(ledger_table(record))
-    print_weekly(out, weekly)
+    print_weekly(out, found)

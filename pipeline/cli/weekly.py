@@ -13,13 +13,13 @@ from pipeline.cli.views import print_weekly
 
 def command(context: typer.Context, as_of: AsOf = None, json: Json = False) -> None:
     """Work through all weeks since the last one: measures, detector, alert, report."""
-    from pipeline import steps
+    from pipeline import weekly
 
     settings = settings_of(context)
     clock = clock_of(settings)
     with progress("measuring") as advance:
-        weekly = steps.weekly(settings, as_date(as_of) or clock.today, clock, progress=advance)
+        found = weekly.run(settings, as_date(as_of) or clock.today, clock, progress=advance)
     if json:
-        show_json(asdict(weekly))
+        show_json(asdict(found))
         return
-    print_weekly(out, weekly)
+    print_weekly(out, found)
