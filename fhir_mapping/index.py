@@ -1,7 +1,8 @@
 """The index of lines: what selection needs to know of every resource, one narrow row each, in one engine.
 
 Columns: `file` (position in the list of files), `line` (from 1), `part` (position in a Bundle, else -1), `nth` (0 for a
-resource's first row; further rows when it has several owners), `type`, `id`, `owner` (see `lines.owners_of`), `mark`
+resource's first row; further rows when it has several owners), `type`, `id` (as JSON text), `owner` (`Patient/<id>`,
+`?system|value` for an identifier, or null; see `lines.owners_of`; a PractitionerRole's is `Practitioner/<id>`), `mark`
 (see `cohort`), `updated` (meta.lastUpdated in microseconds since 1970, or null).
 
 Resources of types that are out of scope are only counted.
@@ -13,6 +14,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import ibis
+import orjson
 import pyarrow as pa
 
 Key = tuple[str, str]  # (type, id)
@@ -63,17 +65,13 @@ class LineIndex:
         table = self._table.filter(self._table.mark == mark)
         return self._keys(table.filter(table.type == kind) if kind else table)
 
-    def owners_marked(self, mark: int) -> set[str]:
-        table = self._table.filter((self._table.mark == mark) & self._table.owner.notnull())
-        return {row["owner"] for row in self._rows(table.select("owner").distinct())}
-
-    def owned(self, owners: Collection[str], kinds: Collection[str], mark: int | None = None) -> set[Key]:
-        """The resources of these types with a version that belongs to one of the owners."""
+    def owned(self, owners: Collection[str], kinds: Collection[str], owner_type: str = "Patient") -> set[Key]:
+        """The resources of these types with a version that belongs to one of the owners (ids or identifiers)."""
         if not owners:
             return set()
+        columns = [owner if owner.startswith("?") else f"{owner_type}/{owner}" for owner in sorted(owners)]
         table = self._table.filter(self._table.type.isin(sorted(kinds)))
-        table = table if mark is None else table.filter(table.mark == mark)
-        return self._keys(table.semi_join(_memory({"owner": sorted(owners)}), "owner"))
+        return self._keys(table.semi_join(_memory({"owner": columns}), "owner"))
 
     def logical_owners(self) -> bool:
         """Whether any resource knows its patient by an identifier alone."""
@@ -87,26 +85,33 @@ class LineIndex:
         if not ids:
             return set()
         table = self._table.filter(self._table.type.isin(sorted(kinds)))
-        return self._keys(table.semi_join(_memory({"id": sorted(ids)}), "id"))
+        return self._keys(table.semi_join(_memory({"id": [id_text(one) for one in sorted(ids)]}), "id"))
 
     def places(self, keys: Iterable[Key]) -> dict[Key, list[Place]]:
         """Where every version of these resources stands, in order."""
         wanted = sorted(keys)
         if not wanted:
             return {}
-        keyed = _memory({"type": [kind for kind, _ in wanted], "id": [identity for _, identity in wanted]})
+        keyed = _memory({"type": [kind for kind, _ in wanted], "id": [id_text(identity) for _, identity in wanted]})
         table = self._table.filter(self._table.nth == 0).semi_join(keyed, ["type", "id"])
         found: dict[Key, list[Place]] = {}
         for row in self._rows(table.select("type", "id", "file", "line", "part")):
-            found.setdefault((row["type"], row["id"]), []).append(Place(row["file"], row["line"], row["part"]))
+            found.setdefault((row["type"], orjson.loads(row["id"])), []).append(
+                Place(row["file"], row["line"], row["part"])
+            )
         return {key: sorted(found[key]) for key in sorted(found)}
 
     def _keys(self, table: Any) -> set[Key]:
-        return {(row["type"], row["id"]) for row in self._rows(table.select("type", "id").distinct())}
+        return {(row["type"], orjson.loads(row["id"])) for row in self._rows(table.select("type", "id").distinct())}
 
     def _rows(self, expression: Any) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._connection.to_pyarrow(expression).to_pylist()
         return rows
+
+
+def id_text(identity: str) -> str:
+    """An id as the index writes it. Lone surrogates can't come: no parser lets them pass."""
+    return orjson.dumps(identity).decode()
 
 
 def _memory(columns: dict[str, list[str]]) -> Any:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fhir_mapping.cohort import Patterns
 from fhir_mapping.files import InputFile, lines_of
-from fhir_mapping.index import SCHEMA
+from fhir_mapping.index import SCHEMA, id_text
 from fhir_mapping.ledger import Tally
 from fhir_mapping.lines import (
     UNKNOWN,
@@ -86,8 +86,11 @@ def _rows_of_entry(entry: Entry, file: int, line: int, patterns: Patterns, scan:
         scan.note_updated(updated)
         return
     mark = patterns.mark_of(body)
-    for nth, owner in enumerate(owners_of(body) or (None,)):
-        yield (file, line, entry.part, nth, kind, body["id"], owner, mark, updated)
+    owners = owners_of(body) if kind != "Patient" else ()
+    prefix = "Practitioner/" if kind == "PractitionerRole" else "Patient/"
+    for nth, owner in enumerate(owners or (None,)):
+        column = owner if owner is None or owner.startswith("?") else prefix + owner
+        yield (file, line, entry.part, nth, kind, id_text(body["id"]), column, mark, updated)
 
 
 def _count_out_of_scope(body: Json, scan: Scan) -> None:

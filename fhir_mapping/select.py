@@ -251,7 +251,7 @@ class _Selecting:
         named = {(kind, identity) for kind, identity in targets if kind in REFERENCED_TYPES}
         nameless = self._index.present({identity for kind, identity in targets if not kind}, REFERENCED_TYPES)
         practitioners = {resource.id for resource in resources if resource.type == "Practitioner"}
-        return named | nameless | self._index.owned(practitioners, ["PractitionerRole"])
+        return named | nameless | self._index.owned(practitioners, ["PractitionerRole"], "Practitioner")
 
     def _deleted(self) -> list[Key]:
         """Deletions that hold: not those of resources that were made again."""

@@ -24,7 +24,7 @@ from fhir_mapping.cohort import BROAD, CANDIDATE, LINKED, NOTHING, Patterns
 from fhir_mapping.fhir_types import RESOURCE_TYPES
 from fhir_mapping.files import InputFile, lines_of
 from fhir_mapping.lines import owner_element
-from fhir_source.source import IN_SCOPE_TYPES, REFERENCED_TYPES
+from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
 
 #: Files below this size are read line by line: DuckDB's start costs more than it saves.
 LARGE = 4_000_000
@@ -32,7 +32,7 @@ _COMPRESSION = 10  # of FHIR in gzip, roughly
 
 #: Types whose owner is not one plain reference.
 _ODD_TYPES = ("Appointment", "Bundle", "PractitionerRole")
-_ONE_OWNER = tuple(kind for kind in IN_SCOPE_TYPES if kind not in (*REFERENCED_TYPES, *_ODD_TYPES))
+_ONE_OWNER = tuple(kind for kind in PATIENT_TYPES if kind not in ("Patient", *_ODD_TYPES))
 #: Marks of the rows that the index leaves out.
 ODD, OUT_OF_SCOPE = -1, -2
 
@@ -153,48 +153,43 @@ def _schema(kind: str) -> dict[str, str]:
 
 def _owner_elements(kind: str) -> list[str]:
     kinds = _ONE_OWNER if not kind else [kind] if kind in _ONE_OWNER else []
-    return sorted({owner_element(one) for one in kinds if one != "Patient"})
+    return sorted({owner_element(one) for one in kinds})
 
 
 def index_columns(raw: Any, kind: str, patterns: Patterns) -> Any:
     """The Ibis expression that makes index columns out of parsed ones. `kind` "" when any type may come."""
-    text = raw.id
-    plain = text.startswith('"') & (text.length() > 2) & ~text.contains("\\")
-    identity = text.substr(1, text.length() - 2)
-    owner = _owner(raw, kind, identity)
-    certain = plain & ~raw.odd_type & ~(raw.one_owner & owner.isnull())
+    plain = raw.id.like('"%') & (raw.id != '""') & ~raw.id.contains("\\")
+    owner = _owner(raw, kind)
+    certain = plain & ~raw.odd_type & (~raw.one_owner | _is_plain(owner).fill_null(False))
     mark = ibis.cases((~certain.fill_null(False), ODD), (~raw.in_scope, OUT_OF_SCOPE), else_=_mark(raw, kind, patterns))
     return raw.select(
         file=raw.file,
         type=raw.type,
-        id=ibis.cases((raw.in_scope, identity)),
+        id=ibis.cases((raw.in_scope, raw.id)),
         owner=owner,
         mark=mark.cast("int8"),
         updated=raw.meta.lastUpdated.try_cast("timestamp('UTC')"),
     )
 
 
-def _owner(raw: Any, kind: str, identity: Any) -> Any:
-    """The Patient's id out of a plain relative reference; null for every other form."""
-    if kind == "Patient":
-        return identity
+def _owner(raw: Any, kind: str) -> Any:
+    """The reference to the Patient, as it stands."""
     elements = _owner_elements(kind)
     if not elements:
         return ibis.null("string")
     if kind:
-        return _plain_patient(raw[elements[0]].reference)
+        return raw[elements[0]].reference
     own = [(raw.type == one, owner_element(one)) for one in ("Coverage", "RelatedPerson", "Task")]
     return ibis.cases(
-        (raw.type == "Patient", identity),
-        *((is_one, _plain_patient(raw[element].reference)) for is_one, element in own),
-        (raw.one_owner, _plain_patient(raw.subject.reference)),
+        *((is_one, raw[element].reference) for is_one, element in own),
+        (raw.one_owner, raw.subject.reference),
     )
 
 
-def _plain_patient(reference: Any) -> Any:
-    rest = reference.substr(8)
-    unusual = rest.contains("/") | rest.contains("?") | rest.contains("#") | rest.contains(" ")
-    return ibis.cases((reference.startswith("Patient/") & ~unusual & (rest != ""), rest))
+def _is_plain(reference: Any) -> Any:
+    """Whether a reference is `Patient/` and an id, and nothing more: all other forms are read in Python."""
+    unusual = reference.contains("?") | reference.contains("#") | reference.contains(" ") | reference.contains("/_")
+    return reference.startswith("Patient/") & ~unusual & ~reference.endswith("/")
 
 
 def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
