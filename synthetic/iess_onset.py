@@ -23,10 +23,11 @@ def record_onset(form: str, birth: date, onset: date) -> tuple[Fhir | None, date
         return {"onsetDateTime": onset.isoformat()[:7]}, low, birthday(low, 1) - timedelta(days=1)
     if form == "year":
         return {"onsetDateTime": str(onset.year)}, date(onset.year, 1, 1), date(onset.year, 12, 31)
-    if form == "age":
+    if form in ("age", "text"):
         months = completed_months(birth, onset)
         age = {"value": months, "unit": "months", "system": UCUM, "code": "mo"}
-        return {"onsetAge": age}, birthday(birth, months), birthday(birth, months + 1) - timedelta(days=1)
+        said: Fhir = {"onsetAge": age} if form == "age" else {"onsetString": f"around {months} months of age"}
+        return said, birthday(birth, months), birthday(birth, months + 1) - timedelta(days=1)
     if form == "period":
         end = onset + timedelta(days=2)
         return {"onsetPeriod": {"start": onset.isoformat(), "end": end.isoformat()}}, onset, onset

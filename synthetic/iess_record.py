@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from synthetic.codings import DEFINITE, ICD10, MIMICS, PAROXYSMAL, concept
 from synthetic.demographics import TEXT_OF_RACE, interpreter_extension, interpreter_on_encounter
+from synthetic.distractors import write_distractors
 from synthetic.iess_onset import record_onset
 from synthetic.iess_referral import write_referral
 from synthetic.iess_treatment import write_treatment
@@ -45,6 +46,7 @@ class Written:
     first_line: date | None = None  # the day of the order, where nothing says that it was given
     first_treatment: date | None = None
     order_alone: bool = False
+    onset_from_text: bool = False
     flags: frozenset[str] = frozenset()
 
 
@@ -71,9 +73,11 @@ class IessRecord:
         inpatient = course.route == "ed_inpatient"
         at_visit = neurology if inpatient or course.eeg == course.neurology else None
         eeg(chart, course.eeg, at_visit, draw, inpatient=inpatient)
-        onset, low, high = record_onset(self.rates.table("onset").pick(draw), course.birth, course.onset)
+        onset_form = self.rates.table("onset").pick(draw)
+        onset, low, high = record_onset(onset_form, course.birth, course.onset)
         diagnosis = self._diagnoses(neurology, onset)
         ordered = write_treatment(chart, course, draw, neurology, diagnosis)
+        write_distractors(chart, course, draw, neurology, onset_is_exact=onset_form == "exact")
         referred = course.happened(course.referral)
         diagnosed = course.happened(course.diagnosis)
         given = course.happened(course.first_line)
@@ -87,6 +91,7 @@ class IessRecord:
             first_line=first_line,
             first_treatment=started or first_line,
             order_alone=ordered is not None,
+            onset_from_text=onset_form == "text" and diagnosed is not None,
         )
         return replace(written, flags=self._flags(written, undated=undated and referred is not None))
 
@@ -122,6 +127,7 @@ class IessRecord:
             "header_code": any(item.get("code") == "G40.82" for item in self.codes.get("coding", ())),
             "left_truncated": "transfer_in" in traits and one_episode and known(course.neurology),
             "nonstandard_first": first_treatment and (first_line is None or first_treatment < first_line),
+            "onset_from_text": written.onset_from_text,
             "ordered_not_given": written.order_alone,
             "race_text_mappable": self.person.race_record == "text_only" and self.person.race_ethnicity in TEXT_OF_RACE,
             "re_referral": revoked and "replaces_chain" in traits,

@@ -68,7 +68,8 @@ def _first_line(
         neurology if ordered == course.neurology else None,
         dose=_REGIMENS[drug],
         supply_days=14 if drug == "oral_steroid" else 28,
-        reason_reference=diagnosis if draw.random() < 0.5 else None,
+        # A steroid long after the diagnosis could be for anything, unless the order says what for.
+        reason_reference=diagnosis if draw.random() < 0.5 or (start - course.diagnosis).days > 40 else None,
     )
     proof = None
     if given and neurology is not None:
