@@ -60,8 +60,9 @@ class Scope:
         )
 
     def _with(self, rule: Rule, batch: str) -> str:
-        others = [f"{name} as ({self.rows(name)})" for name in rule.looks_into]
-        return f"with {', '.join([*others, f't as (select * from {batch})'])}"  # noqa: S608
+        # Not materialized: bodies of resources are not copied, and filters reach the indexes.
+        others = [f"{name} as not materialized ({self.rows(name)})" for name in rule.looks_into]
+        return f"with {', '.join([*others, f't as not materialized (select * from {batch})'])}"  # noqa: S608
 
 
 def _day(name: str) -> date | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations import completeness
@@ -102,6 +102,7 @@ def test_silent_sources_are_those_whose_last_weeks_are_all_missing() -> None:
     assert completeness.silent(found, weeks=1) == ["a", "c"]
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.integers(0, 90), st.integers(0, 10_000)),
