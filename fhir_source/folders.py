@@ -1,4 +1,4 @@
-"""Pull a folder of NDJSON files: copy it into the landing zone, line by line as it is.
+"""Pull a folder of FHIR files: copy it into the landing zone, line by line as it is.
 
 Line N of a landed file is line N of its origin, blank and broken lines included: what is wrong with a line is for the
 mapping to judge. Only what can't be read as a file at all is refused here.
@@ -10,143 +10,157 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from fhir_source import bundles
 from fhir_source.errors import UnreadableInput
-from fhir_source.landing import LandedFile, Manifest
+from fhir_source.inputs import Folder, Input
+from fhir_source.instants import iso, parse
+from fhir_source.landing import Manifest
 from fhir_source.lines import resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from fhir_source.source import Source
-    from fhir_source.writer import PullWriter, Spool
-
-    Progress = Callable[[str, int], None]
+    from fhir_source.writer import PullWriter, Spool, Unit
 
 _BLOCK = 1 << 20
-_SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
-_NOT_RESOURCES = frozenset(
-    {"log.ndjson"}
-)  # the export log that smart-fetch and the Bulk Data clients write beside the data
-_LAST_UPDATED = re.compile(rb'"lastUpdated"\s*:\s*"([^"]{10,40})"')
+_LARGEST_DOCUMENT = 256 << 20  # a Bundle is read whole
+_LAST_UPDATED = re.compile(rb'"lastUpdated"\s*:\s*"([^"]{20,40})"')
 
 
-@dataclass
-class _Seen:
-    """What one file turned out to hold."""
+def pull_folder(
+    writer: PullWriter, source: Source, since: str | None, now: datetime, progress: Callable[[str, int], None] | None
+) -> Manifest:
+    """Copy every FHIR file of the folder `source.url`; `since` is not applied, a folder is always read whole.
 
-    types: Counter[str] = field(default_factory=Counter)
-    newest: str | None = None  # of meta.lastUpdated
-
-
-def pull_folder(writer: PullWriter, source: Source, since: str | None, progress: Progress | None) -> Manifest:
-    """Copy every NDJSON file of the folder `source.url`; `since` is not applied, a folder is always read whole.
-
-    The transaction time is the newest `lastUpdated` in the files; without any, the newest time of change of a file.
-    Raises UnreadableInput for a folder that is missing or has no NDJSON, and for a truncated or damaged gzip file.
+    The transaction time is that of the export's log when one lies beside the files, else the newest `lastUpdated` in
+    them, else the newest time of change of a file, else `now`. Raises UnreadableInput for a folder that is missing or
+    has no FHIR file, and for a file that is truncated, damaged or no JSON document.
     """
-    root = _root(source)
-    paths = find_files(source)
+    folder = Folder(source)
+    inputs = folder.inputs()
+    question = [file.stamp for file in inputs]
+    stored = writer.units.get("folder")
+    if stored and stored.facts["question"] != question:
+        writer.forget(*list(writer.units))  # other files than before the interruption
+    writer.record("folder", question=question)
+    for index, file in enumerate(inputs):
+        if f"file/{index}" not in writer.units:
+            _FileCopy(folder, file, index, progress).into(writer)
+    return _manifest(writer, source, folder, inputs, since, now)
+
+
+def _manifest(
+    writer: PullWriter, source: Source, folder: Folder, inputs: list[Input], since: str | None, now: datetime
+) -> Manifest:
+    units = list(writer.units.values())
     counts: Counter[str] = Counter()
-    newest: list[str] = []
-    files: list[LandedFile] = []
-    for index, path in enumerate(paths):
-        name = path.relative_to(root).as_posix()
-        unit = writer.units.get(f"file/{index}")
-        if unit is None or unit.facts.get("origin") != _stamp(path, name):
-            with writer.spool(f"file/{index}", origin=name) as spool:
-                seen = _copy(path, name, source, spool, progress)
-                kind = next(iter(seen.types)) if len(seen.types) == 1 and spool.rows else None
-                unit = spool.finish(
-                    # The index of the origin, so that the name doesn't depend on what an interrupted run did.
-                    f"{kind or 'mixed'}.{index:03d}.ndjson.gz",
-                    kind,
-                    origin=_stamp(path, name),
-                    types=dict(seen.types),
-                    newest=seen.newest,
-                )
-        counts.update(unit.facts["types"])
-        newest += [unit.facts["newest"]] if unit.facts["newest"] else []
-        if unit.file:
-            files.append(unit.file)
-    changed = max(datetime.fromtimestamp(int(path.stat().st_mtime), UTC) for path in paths)
+    for unit in units:
+        counts.update(unit.facts.get("types", {}))
+    stamps = [unit.facts["newest"] for unit in units if unit.facts.get("newest")]
+    changed = [file.changed for file in inputs if parse(file.changed)]
+    time = parse(folder.export_time() or max(stamps, default=None) or max(changed, default=None)) or now
+    notes = {note for unit in units for note in unit.facts.get("notes", ())}
+    if since:
+        notes.add("a folder is read whole: since was not applied")
     return Manifest(
         source=source.name,
         pull_id=writer.pull_id,
         kind="files",
         since=None,
-        transaction_time=max(newest, default=changed.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        transaction_time=iso(time),
         fhir_version=source.fhir_version or "R4",
         complete=True,
-        files=tuple(files),
-        notes=("a folder is read whole: since was not applied",) if since else (),
+        files=tuple(sorted((unit.file for unit in units if unit.file), key=lambda file: file.path)),
+        notes=tuple(sorted(notes)),
         counts=dict(sorted(counts.items())),
     )
 
 
-def _root(source: Source) -> Path:
-    return Path(source.url.removeprefix("file://"))
+class _FileCopy:
+    """Copies one file, counting what is in it."""
 
+    def __init__(self, folder: Folder, file: Input, index: int, progress: Callable[[str, int], None] | None) -> None:
+        self._folder = folder
+        self._file = file
+        self._index = index
+        self._progress = progress
+        self._types: Counter[str] = Counter()
+        self._newest: str | None = None
+        self._notes: list[str] = []
 
-def find_files(source: Source) -> list[Path]:
-    """NDJSON files of a folder and its subfolders, sorted. Raises UnreadableInput when there is none."""
-    root = _root(source)
-    if not root.is_dir():
-        raise UnreadableInput("There is no such folder", source=source.name, next_step="check the path in the settings")
-    found = sorted(
-        path
-        for path in root.rglob("*")
-        if path.name.endswith(_SUFFIXES)
-        and path.name not in _NOT_RESOURCES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise UnreadableInput(
-            "The folder has no .ndjson or .ndjson.gz file",
-            source=source.name,
-            next_step="check the path in the settings",
-        )
-    return found
+    def into(self, writer: PullWriter) -> Unit:
+        """Land the file under a name that tells its type and its place in the folder."""
+        file = self._file
+        with writer.spool(f"file/{self._index}", role=file.role, origin=file.name) as spool:
+            deleted = self._copy(spool)
+            if deleted:
+                with writer.spool(f"deleted/{self._index}", role="deleted", origin=file.name) as gone:
+                    gone.write(b"".join(deleted), len(deleted))
+                    gone.finish(f"deleted.{self._index:03d}.ndjson.gz", "Bundle")
+            kind = next(iter(self._types)) if len(self._types) == 1 and "unknown" not in self._types else None
+            stem = (kind or "mixed") if file.role == "output" else file.role
+            # The index in the folder, so that the name doesn't depend on what an interrupted run did.
+            return spool.finish(
+                f"{stem}.{self._index:03d}.ndjson.gz",
+                kind,
+                types=dict(self._types) if file.role == "output" else {},
+                newest=self._newest,
+                notes=self._notes or ([] if spool.rows else [f"{file.name} is empty"]),
+            )
 
+    def _copy(self, spool: Spool) -> list[bytes]:
+        """Fill the spool; deletions that a Bundle asks for."""
+        try:
+            with self._folder.open(self._file) as stream:
+                if not self._file.is_lines:
+                    return self._document(stream, spool)
+                for block in _blocks_of_lines(stream):
+                    self._write(spool, block)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise self._unreadable("The file is not whole: its packed stream is truncated or damaged") from error
+        except OSError as error:
+            raise self._unreadable("The file can't be read, or its packed stream is truncated or damaged") from error
+        return []
 
-def _stamp(path: Path, name: str) -> str:
-    """Tells whether a file is still the one that was copied before an interruption."""
-    stat = path.stat()
-    return f"{name} {stat.st_size} {stat.st_mtime_ns}"
+    def _document(self, stream: BinaryIO, spool: Spool) -> list[bytes]:
+        text = stream.read(_LARGEST_DOCUMENT + 1)
+        if len(text) > _LARGEST_DOCUMENT:
+            raise self._unreadable(f"The JSON document is larger than {_LARGEST_DOCUMENT >> 20} MB")
+        try:
+            rows, deleted = bundles.lines(text)
+        except bundles.NotFhir:
+            self._notes.append(f"{self._file.name} is not a FHIR resource; it was left alone")
+            return []
+        except ValueError as error:
+            raise self._unreadable("The file is not a JSON document") from error
+        for row in rows:
+            self._write(spool, row)
+        return deleted
 
+    def _write(self, spool: Spool, block: bytes) -> None:
+        kinds = Counter(resource_type(line) or "unknown" for line in block.split(b"\n") if line.strip())
+        spool.write(block, kinds.total())
+        self._types.update(kinds)
+        for stamp in set(_LAST_UPDATED.findall(block)):
+            when = parse(stamp.decode(errors="replace"))
+            if when:  # one that can't be read is for the mapping to quarantine; the watermark takes what it can
+                self._newest = max(iso(when), self._newest or "")
+        if self._progress:
+            for kind, count in kinds.items():
+                self._progress(kind, count)
 
-def _copy(path: Path, name: str, source: Source, spool: Spool, progress: Progress | None) -> _Seen:
-    seen = _Seen()
-    try:
-        with _open(path) as stream:
-            for block in _blocks_of_lines(stream):
-                rows = Counter(resource_type(line) or "unknown" for line in block.split(b"\n") if line.strip())
-                spool.write(block, rows.total())
-                seen.types.update(rows)
-                _note_newest(seen, block)
-                if progress:
-                    for kind, count in rows.items():
-                        progress(kind, count)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UnreadableInput(
-            "The file is not whole: its gzip stream is truncated or damaged",
-            source=source.name,
-            file=name,
+    def _unreadable(self, what: str) -> UnreadableInput:
+        return UnreadableInput(
+            what,
+            source=self._folder.source.name,
+            file=self._file.name,
             kept="files copied before it",
             next_step="copy the file again from where it came, then run again",
-        ) from error
-    except OSError as error:
-        raise UnreadableInput(f"The file can't be read: {error.strerror}", source=source.name, file=name) from error
-    return seen
-
-
-def _open(path: Path) -> BinaryIO:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+        )
 
 
 def _blocks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -160,15 +174,3 @@ def _blocks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
             yield block[:end]
     if rest:
         yield rest + b"\n"
-
-
-def _note_newest(seen: _Seen, block: bytes) -> None:
-    for stamp in set(_LAST_UPDATED.findall(block)):
-        try:
-            when = datetime.fromisoformat(stamp.decode())
-        except ValueError:
-            continue  # the mapping quarantines what it can't read; the watermark takes what it can
-        if when.tzinfo is None:
-            continue
-        text = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        seen.newest = max(text, seen.newest or text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fhir_source import capability
 from fhir_source.errors import IessError
-from fhir_source.folders import find_files
+from fhir_source.inputs import Folder
 from fhir_source.instants import from_http
 from fhir_source.transport import Request, Transport
 
@@ -98,6 +98,6 @@ def _described(report: ServerReport, source: Source, offer: capability.Capabilit
 def _folder(source: Source) -> ServerReport:
     report = ServerReport(source.name, source.kind, fhir_version=source.fhir_version or "R4")
     try:
-        return replace(report, reachable=True, files=len(find_files(source)))
+        return replace(report, reachable=True, files=len(Folder(source).inputs()))
     except IessError as error:
         return replace(report, problems=(str(error),))

@@ -47,7 +47,7 @@ def pull(
         if committed:
             return committed
         if source.kind == "files":
-            manifest = pull_folder(writer, source, since, progress)
+            manifest = pull_folder(writer, source, since, now, progress)
         elif source.kind == "bulk":
             manifest = asyncio.run(_bulk(source, writer, since, progress))
         else:
