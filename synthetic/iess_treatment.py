@@ -62,14 +62,15 @@ def _first_line(
     given, handed_over = evidence < 0.35 and course.route == "ed_inpatient", evidence < 0.7
     wait = draw.randrange(_LONGEST_ORDER_TO_START + 1) if given or handed_over else 0
     ordered = max(start - timedelta(days=wait), min(course.diagnosis, start))
+    # A steroid long after the diagnosis could be for anything, unless the order says what for.
+    reasoned = draw.random() < 0.5 or (start - course.diagnosis).days > 40
     order = chart.medication_request(
         medication,
         ordered,
         neurology if ordered == course.neurology else None,
         dose=_REGIMENS[drug],
         supply_days=14 if drug == "oral_steroid" else 28,
-        # A steroid long after the diagnosis could be for anything, unless the order says what for.
-        reason_reference=diagnosis if draw.random() < 0.5 or (start - course.diagnosis).days > 40 else None,
+        reason_reference=diagnosis if reasoned and ordered >= course.diagnosis else None,
     )
     proof = None
     if given and neurology is not None:
