@@ -5,10 +5,11 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from fhir_source.errors import SettingsError
-from warehouse.errors import HashKeyChanged
+from warehouse.errors import HashKeyChanged, translated
+from warehouse.schema.base import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +22,28 @@ def infant_key(key: bytes, source: str, infant: str) -> str:
     return _digest(key, f"infant\0{source}\0{infant}")
 
 
-def patient_hash(key: bytes, source: str, patient: str) -> str:
-    """HMAC-SHA256 of an erased Patient id; another purpose, so another hash than `infant_key`."""
-    return _digest(key, f"erased\0{source}\0{patient}")
+def rotate(engine: Engine, old: bytes, new: bytes) -> int:
+    """Give every infant a new key under the key `new`, everywhere; gives the number of infants.
+
+    Raises HashKeyChanged when `old` is not the key in use. What was exported under the old key can't be joined to what
+    is exported after.
+    """
+    with translated(), engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('iess.warehouse', 0))"))
+        require_same(connection, old)
+        infants = connection.execute(text("SELECT source, infant, infant_key FROM clinical.infant_key")).all()
+        changes = [
+            {"old": before, "new": infant_key(new, source, infant)} for source, infant, before in sorted(infants)
+        ]
+        for table in tables():
+            if "infant_key" in table.columns and changes:
+                connection.execute(
+                    text(f"UPDATE {table.fullname} SET infant_key = :new WHERE infant_key = :old"),  # noqa: S608
+                    changes,
+                )
+        connection.execute(text("DELETE FROM ops.hash_key"))
+        require_same(connection, new)
+        return len(changes)
 
 
 def require_same(connection: Connection, key: bytes) -> None:

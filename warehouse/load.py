@@ -69,7 +69,7 @@ def load(engine: Engine, manifest: Manifest, *, hash_key: bytes, replay: bool = 
         _require_mapped(connection, source, pull_id)
         instant = staging.transaction_instant(manifest)
         known_at = _known_at(connection, source, instant)
-        erased = resources.drop_erased(connection, source, pull_id, hash_key)
+        erased = resources.drop_erased(connection, source, pull_id)
         touched = state.touched(connection, source, pull_id) | _mapped(connection, source, pull_id)
         fates = resources.load(connection, source, pull_id, instant)
         ledger = _ledger(connection, source, pull_id, fates, erased)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
-from warehouse.keys import patient_hash
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -27,38 +25,46 @@ class Fates:
         return self.loaded + self.unchanged + self.superseded + self.quarantined
 
 
-def drop_erased(connection: Connection, source: str, pull_id: str, hash_key: bytes) -> dict[str, int]:
+def drop_erased(connection: Connection, source: str, pull_id: str) -> dict[str, int]:
     """Take infants who were erased out of the staged pull; gives the number of their resources by type."""
-    erased = set(
-        connection.execute(
-            text("SELECT patient_hash FROM ops.erasure WHERE source = :source"), {"source": source}
-        ).scalars()
-    )
-    if not erased:
+    if not connection.execute(text("SELECT 1 FROM ops.erasure WHERE source = :source"), {"source": source}).first():
         return {}
     key = {"source": source, "pull_id": pull_id}
-    staged = connection.execute(
+    rows = connection.execute(
         text(
-            "SELECT infant FROM clinical.stg_resource WHERE source = :source AND pull_id = :pull_id "
-            "UNION SELECT infant FROM clinical.stg_infant WHERE source = :source AND pull_id = :pull_id"
+            """
+            WITH owner AS (
+                SELECT DISTINCT key FROM clinical.stg_resource s,
+                       unnest(s.reference_keys || ('Patient/' || coalesce(s.infant, ''))) AS key
+                 WHERE s.source = :source AND s.pull_id = :pull_id AND starts_with(key, 'Patient')
+            ), erased AS (
+                SELECT o.key FROM owner o JOIN ops.erasure e
+                    ON e.source = :source
+                   AND e.owner_hash = encode(sha256(convert_to(e.salt || o.key, 'UTF8')), 'hex')
+            ), removed AS (
+                DELETE FROM clinical.stg_resource s
+                 WHERE s.source = :source AND s.pull_id = :pull_id
+                   AND s.reference_keys || ('Patient/' || coalesce(s.infant, '')) && ARRAY(SELECT key FROM erased)
+                RETURNING s.resource_type
+            ), timeline AS (
+                DELETE FROM clinical.stg_timeline WHERE source = :source AND pull_id = :pull_id
+                   AND 'Patient/' || infant IN (SELECT key FROM erased)
+            ), event AS (
+                DELETE FROM clinical.stg_event WHERE source = :source AND pull_id = :pull_id
+                   AND 'Patient/' || infant IN (SELECT key FROM erased)
+            ), mapped AS (
+                DELETE FROM clinical.stg_infant WHERE source = :source AND pull_id = :pull_id
+                   AND 'Patient/' || infant IN (SELECT key FROM erased)
+            ), finding AS (
+                DELETE FROM clinical.stg_quarantine WHERE source = :source AND pull_id = :pull_id
+                   AND 'Patient/' || infant IN (SELECT key FROM erased)
+            )
+            SELECT resource_type, count(*) FROM removed GROUP BY resource_type
+            """
         ),
         key,
-    ).scalars()
-    gone = [infant for infant in staged if infant and patient_hash(hash_key, source, infant) in erased]
-    counts = connection.execute(
-        text(
-            "WITH removed AS (DELETE FROM clinical.stg_resource WHERE source = :source AND pull_id = :pull_id "
-            "AND infant = ANY(:gone) RETURNING resource_type) "
-            "SELECT resource_type, count(*) FROM removed GROUP BY resource_type"
-        ),
-        {**key, "gone": gone},
-    ).all()
-    for table in ("stg_infant", "stg_timeline", "stg_event", "stg_quarantine"):
-        connection.execute(
-            text(f"DELETE FROM clinical.{table} WHERE source = :source AND pull_id = :pull_id AND infant = ANY(:gone)"),  # noqa: S608
-            {**key, "gone": gone},
-        )
-    return {row[0]: row[1] for row in counts}
+    )
+    return {kind: count for kind, count in rows}  # noqa: C416 - rows, not pairs
 
 
 def load(connection: Connection, source: str, pull_id: str, instant: datetime) -> dict[str, Fates]:

@@ -158,7 +158,10 @@ def statements() -> list[str]:
 
 
 def removal() -> list[str]:
-    """SQL that drops every view `v_...`, function and policy of our schemas, those of older code too."""
+    """SQL that drops every view `v_...`, function and policy of our schemas, those of older code too.
+
+    Trigger functions belong to the tables, and so to the migrations.
+    """
     schemas = "('clinical', 'analytics', 'published', 'ops')"
     return [
         f"""DO $$ DECLARE made record; BEGIN
@@ -166,7 +169,7 @@ def removal() -> list[str]:
             WHERE schemaname IN {schemas} AND starts_with(viewname, 'v_')
         LOOP EXECUTE 'DROP VIEW IF EXISTS ' || made.name || ' CASCADE'; END LOOP;
         FOR made IN SELECT p.oid::regprocedure AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-            WHERE n.nspname IN {schemas}
+            WHERE n.nspname IN {schemas} AND p.prorettype <> 'trigger'::regtype
         LOOP EXECUTE 'DROP FUNCTION IF EXISTS ' || made.name || ' CASCADE'; END LOOP;
         FOR made IN SELECT format('%I ON %I.%I', policyname, schemaname, tablename) AS name FROM pg_policies
             WHERE schemaname IN {schemas}

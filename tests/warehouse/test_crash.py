@@ -172,9 +172,7 @@ def test_a_value_never_gets_into_an_error(warehouse_engine: Engine) -> None:
         warehouse_engine.begin() as connection,
     ):
         connection.execute(
-            text(
-                "INSERT INTO clinical.stg_deletion VALUES ('north', 'p', 'Patient', :id), ('north', 'p', 'Patient', :id)"
-            ),
+            text("INSERT INTO clinical.stg_infant VALUES ('n', 'p', :id), ('n', 'p', :id)"),
             {"id": "secret-id"},
         )
     assert "secret-id" not in str(caught.value)

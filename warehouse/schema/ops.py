@@ -116,11 +116,14 @@ class Erasure(Base):
     __table_args__ = (
         {
             "schema": "ops",
-            "comment": "Infants erased on request, so that a later pull does not bring them back. Grain: patient id.",
+            "comment": "Infants erased on request, so that a later pull does not bring them back. Grain: owner key.",
         },
     )
     source: Mapped[str] = source_key()
-    patient_hash: Mapped[str] = mapped_column(primary_key=True, comment="HMAC-SHA256 of the erased Patient id, hex")
+    owner_hash: Mapped[str] = mapped_column(
+        primary_key=True, comment="SHA-256 of the salt and the erased Patient id or identifier, hex"
+    )
+    salt: Mapped[str] = mapped_column(comment="salt of this row, hex; outlives a change of the hash key")
     erased_at: Mapped[datetime] = mapped_column(comment="instant of the erasure, as passed in")
     reason: Mapped[str] = mapped_column(comment="why, in words without PHI")
     rows_deleted: Mapped[int] = mapped_column(comment="rows deleted with it, over all tables, count")

@@ -1108,15 +1108,23 @@ def upgrade() -> None:
         sa.Column(
             "source", sa.Text(), nullable=False, comment="name of the source: one FHIR server or folder, one site"
         ),
-        sa.Column("patient_hash", sa.Text(), nullable=False, comment="HMAC-SHA256 of the erased Patient id, hex"),
+        sa.Column(
+            "owner_hash",
+            sa.Text(),
+            nullable=False,
+            comment="SHA-256 of the salt and the erased Patient id or identifier, hex",
+        ),
+        sa.Column(
+            "salt", sa.Text(), nullable=False, comment="salt of this row, hex; outlives a change of the hash key"
+        ),
         sa.Column(
             "erased_at", sa.DateTime(timezone=True), nullable=False, comment="instant of the erasure, as passed in"
         ),
         sa.Column("reason", sa.Text(), nullable=False, comment="why, in words without PHI"),
         sa.Column("rows_deleted", sa.Integer(), nullable=False, comment="rows deleted with it, over all tables, count"),
-        sa.PrimaryKeyConstraint("source", "patient_hash", name=op.f("pk_erasure")),
+        sa.PrimaryKeyConstraint("source", "owner_hash", name=op.f("pk_erasure")),
         schema="ops",
-        comment="Infants erased on request, so that a later pull does not bring them back. Grain: patient id.",
+        comment="Infants erased on request, so that a later pull does not bring them back. Grain: owner key.",
     )
     op.create_table(
         "gate_result",
