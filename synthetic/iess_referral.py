@@ -27,13 +27,9 @@ def write_referral(
     revoked = course.happened(course.second_referral)
     first_status = "revoked" if revoked else status
     order = _order(chart, course, day, visit, evidence, first_status, draw, dated=dated, changed=revoked or seen)
-    latest = order
     if course.second_referral:
         replaces = order if "replaces_chain" in course.traits else None
-        again = _order(
-            chart, course, course.second_referral, None, evidence, status, draw, replaces=replaces, changed=seen
-        )
-        latest = again or order
+        _order(chart, course, course.second_referral, None, evidence, status, draw, replaces=replaces, changed=seen)
     if order and "referral_child_order" in course.traits:
         chart.service_request(
             order["code"],
@@ -46,7 +42,7 @@ def write_referral(
             changed=seen,
         )
     if "appointment_recorded" in course.traits and course.booked:
-        _appointments(chart, course, course.booked, latest)
+        _appointments(chart, course, course.booked, order)
 
 
 def _order(
