@@ -35,9 +35,10 @@ class SurveillanceSettings:
     window_weeks: int = 52
     #: Hours from first contact after which an infant without neurology is on the work list.
     waiting_hours: int = 72
-    #: Counts of 1 to this many are suppressed in what is published (CMS: 10).
-    suppress_up_to: int = 10
+    #: Whether the report and releases pass disclosure control; off for those who may see single infants.
     suppression: bool = True
+    #: Days between releases into `published`.
+    release_days: int = 91
     #: Who answers for alerts, as named in every message.
     owner: str = "the network's quality lead"
     #: Where those who may see infants find them; no PHI, no identifier.

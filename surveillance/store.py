@@ -107,6 +107,18 @@ def results(connection: Connection, run_id: str, *, published: bool = False) -> 
     return pd.DataFrame(connection.execute(query).mappings().all(), columns=[column.name for column in table.columns])
 
 
+def published_columns() -> list[str]:
+    """Columns of `published.metric_result`."""
+    return [column.name for column in _table(tables.PublishedResult).columns]
+
+
+def releases(connection: Connection) -> dict[str, date]:
+    """Runs that were released, with their as-of days, oldest first."""
+    table = _table(tables.PublishedResult)
+    query = select(table.c.run_id, func.max(table.c.as_of).label("day")).group_by(table.c.run_id).order_by("day")
+    return {row.run_id: row.day for row in connection.execute(query)}
+
+
 def frozen(connection: Connection, metric_id: str) -> pd.DataFrame:
     """Infants that are in the charts of a measure; columns of `FROZEN_COLUMNS`."""
     table = _table(tables.FrozenOutcome)

@@ -14,6 +14,7 @@ from surveillance.estimates.survival import kaplan_meier, risk_table
 from surveillance.measures.registry import DIMENSIONS, UNKNOWN, Chart, Measure
 from surveillance.message import DIMENSION_NAMES, group_name
 from surveillance.report.figures import Figure, evidence_path, forest, svg_of, waiting_curve
+from warehouse.suppression import THRESHOLD
 
 if TYPE_CHECKING:
     from surveillance.charts import ChartRow
@@ -58,13 +59,17 @@ def coarse_steps(days: Sequence[int], n: int, late_by_day: Mapping[int, int], sm
 
 
 def curve_figure(
-    infants: pd.DataFrame, measure: Measure, dimension: str, settings: SurveillanceSettings
+    infants: pd.DataFrame,
+    measure: Measure,
+    dimension: str,
+    settings: SurveillanceSettings,
+    shown_groups: frozenset[str],
 ) -> Figure | None:
     """Share still waiting by group, in steps of a week; groups too small to show are left out. None when none is left.
 
-    `infants` are the measured infants of one measure.
+    `infants` are the measured infants of one measure; `shown_groups` those whose counts the report shows.
     """
-    horizon, smallest = settings.horizon_days, settings.suppress_up_to + 1 if settings.suppression else 1
+    horizon, smallest = settings.horizon_days, THRESHOLD + 1 if settings.suppression else 1
     weeks = list(range(7, horizon + 1, 7))
     rows: list[dict[str, Any]] = []
     left_out = 0
@@ -72,7 +77,7 @@ def curve_figure(
         curve = kaplan_meier(risk_table(members["days"].to_numpy(), (members["kind"] == 1).to_numpy()))
         done = {day: int(((members["kind"] == 1) & (members["days"] <= day)).sum()) for day in weeks}
         steps = coarse_steps(weeks, len(members), done, smallest)
-        if len(members) < smallest or len(steps) < 2:
+        if str(value) not in shown_groups or len(steps) < 2:
             left_out += 1
             continue
         shares = [(day, curve.at(day)[0] if day else 1.0) for day in steps]
@@ -98,6 +103,13 @@ def curve_figure(
         ("Group", "Day", "Still waiting"),
         [(row["group"], str(row["day"]), f"{row['waiting']:.0%}") for row in rows],
     )
+
+
+def shown(results: pd.DataFrame, measure: Measure, dimension: str) -> frozenset[str]:
+    """Groups of a dimension whose counts the report shows."""
+    rows = _select(results, measure, "prop")
+    rows = rows[(rows["stratum_dimension"] == dimension) & ~rows["suppressed"].astype(bool)]
+    return frozenset(str(value) for value in rows["stratum_value"])
 
 
 def forest_figure(results: pd.DataFrame, measure: Measure) -> Figure | None:

@@ -13,9 +13,10 @@ from surveillance import alerts, store
 from surveillance.cohort import as_known, measured
 from surveillance.measures.registry import measures as registry
 from surveillance.message import group_name
-from surveillance.publication import publish_results
-from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure
+from surveillance.publication import release, report_rows
+from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure, shown
 from warehouse.state import timelines
+from warehouse.suppression import THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ def write_report(engine: Engine, settings: SurveillanceSettings, as_of: date, ru
     """Publish the run's results, and write `<run id>.html`. Written aside and moved, so that no half report is seen."""
     with engine.begin() as connection:
         store.lock(connection)
-        publish_results(connection, run_id, settings)
+        release(connection, run_id, settings)
         html = render(connection, settings, as_of, run_id)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / f"{run_id}.html"
@@ -46,9 +47,9 @@ def write_report(engine: Engine, settings: SurveillanceSettings, as_of: date, ru
 
 
 def render(connection: Connection, settings: SurveillanceSettings, as_of: date, run_id: str) -> str:
-    """The report as HTML. Counts come from `published.metric_result`, figures pass the same thresholds."""
-    results = store.results(connection, run_id, published=True)
+    """The report as HTML; counts and figures after disclosure control, unless the settings turn it off."""
     run = store.run(connection, run_id)
+    results = report_rows(store.results(connection, run_id), settings)
     known = as_known(timelines(connection), as_of)
     through = {source: date.fromisoformat(day) for source, day in run["data_through"].items()}
     charts = store.registered(connection)
@@ -58,7 +59,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
         measure = registry()[metric_id]
         infants = measured(known, measure, as_of=as_of, settings=settings, through=through)
         figures = [
-            curve_figure(infants, measure, "race_ethnicity", settings),
+            curve_figure(infants, measure, "race_ethnicity", settings, shown(results, measure, "race_ethnicity")),
             forest_figure(results, measure),
             evidence_figure(charts, weeks, measure),
         ]
@@ -83,6 +84,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
         run=run,
         through=through,
         settings=settings,
+        threshold=THRESHOLD,
         sections=sections,
         others=others,
         alerts=_alert_lines(alerts.alerts(connection), charts, settings),
@@ -97,7 +99,7 @@ def _alert_lines(
     for row in live.to_dict("records"):
         chart, facts = charts[row["chart_id"]], row["facts"]
         counts = (facts["x"], facts["n_group"] - facts["x"], facts["y"], facts["n_reference"] - facts["y"])
-        small = settings.suppression and any(0 < count <= settings.suppress_up_to for count in counts)
+        small = settings.suppression and any(0 < count <= THRESHOLD for count in counts)
         lines.append(
             {
                 "group": group_name(chart.dimension, chart.group),

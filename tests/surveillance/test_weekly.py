@@ -263,3 +263,30 @@ def test_a_failing_deliverer_loses_nothing_and_a_message_goes_out_once(engine: E
     with engine.connect() as connection:
         attempts, error = connection.execute(text("SELECT attempts, last_error FROM ops.outbox")).one()
     assert (attempts, error) == (2, "ConnectionError")
+
+
+def test_releases_are_a_quarter_apart_and_give_no_small_cell_away(engine: Engine, tmp_path: Path) -> None:
+    cohort = timelines(300, weeks=60)
+    store(engine, cohort, LOADED)
+    for weeks in (40, 41, 54):
+        as_of = START + timedelta(weeks=weeks)
+        weekly.measure(engine, SETTINGS, as_of, f"weekly-{as_of}")
+        weekly.publish(engine, SETTINGS, as_of, f"weekly-{as_of}", tmp_path)
+    with engine.connect() as connection:
+        rows = pd.read_sql(text("SELECT * FROM published.metric_result WHERE estimand = 'prop'"), connection)
+    assert rows["as_of"].nunique() == 2  # week 41 is no release
+    assert set(rows["scope"]) == {"network"}
+    shown = rows[~rows["suppressed"]]
+    assert len(shown) > 5
+    for late, n in zip(shown["n_late"], shown["n_matured"], strict=True):
+        assert not {n, late, n - late} & set(range(1, 11))
+    hidden = rows[rows["suppressed"]]
+    assert len(hidden) > 5
+    assert hidden[["n_matured", "n_late", "estimate", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert rows[["n_pending", "n_events", "person_days"]].isna().all(axis=None)
+    # Between the two releases no shown count moved by 1 to 10.
+    key = ["metric_id", "stratum_dimension", "stratum_value"]
+    first, second = (shown[shown["as_of"] == day].set_index(key) for day in sorted(rows["as_of"].unique()))
+    both = first.join(second, rsuffix="_then", how="inner")
+    for column in ("n_matured", "n_late"):
+        assert not ((both[f"{column}_then"] - both[column]).abs().between(1, 10)).any()
