@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from fhir_mapping import typed_scan
 from fhir_mapping.cohort import Patterns
-from fhir_mapping.engines import create_table, union
+from fhir_mapping.engines import DuckDB
 from fhir_mapping.fetch import LineReader
 from fhir_mapping.files import InputFile
 from fhir_mapping.index import SCHEMA, LineIndex
@@ -17,19 +16,21 @@ from fhir_mapping.scan import Row, Scan, batch_of, index_lines, rows_of
 
 
 def build_index(
-    connection: Any, files: Sequence[InputFile], patterns: Patterns, scan: Scan, typed_from: int
+    engine: DuckDB, files: Sequence[InputFile], patterns: Patterns, scan: Scan, typed_from: int
 ) -> tuple[LineReader, LineIndex]:
     """The index of all lines of the files, and the reader that finds them again; counts and faults go to `scan`."""
     large = [(number, file) for number, file in enumerate(files) if typed_scan.is_large(file, typed_from)]
-    typed = typed_scan.scan(connection, large, patterns)
+    typed = typed_scan.scan(engine, large, patterns)
     reader = LineReader(files, typed.rows)
     exact = [(number, file) for number, file in enumerate(files) if number not in typed.rows]
     batches = [*index_lines(exact, patterns, scan), *_odd_lines(reader, typed.odd, patterns, scan)]
-    create_table(connection, "exact_lines", pa.Table.from_batches(batches, SCHEMA))
+    engine.create_table("exact_lines", pa.Table.from_batches(batches, SCHEMA))
     scan.tally.never_in_scope.update(typed.out_of_scope)
     scan.note_updated(typed.updated)
-    table = union(connection, "lines", ["exact_lines", *typed.tables])
-    return reader, LineIndex(connection, table)
+    columns = ", ".join(SCHEMA.names)
+    tables = (f'SELECT {columns} FROM "{table}" WHERE mark >= 0' for table in ("exact_lines", *typed.tables))  # noqa: S608
+    engine.ask(f"CREATE VIEW lines AS {' UNION ALL '.join(tables)}")
+    return reader, LineIndex(engine, "lines")
 
 
 def _odd_lines(

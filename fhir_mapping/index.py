@@ -17,6 +17,8 @@ import ibis
 import orjson
 import pyarrow as pa
 
+from fhir_mapping.engines import Engine
+
 Key = tuple[str, str]  # (type, id)
 
 SCHEMA = pa.schema(
@@ -45,25 +47,24 @@ class Place(NamedTuple):
 class LineIndex:
     """Questions to the index, as Ibis expressions that any engine answers."""
 
-    def __init__(self, connection: Any, table: Any) -> None:
-        self._connection = connection
-        self._table = table
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._table = ibis.table(ibis.Schema.from_pyarrow(SCHEMA), name=name)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """By type: how many resources there are, and how many different ones."""
         table = self._table.filter(self._table.nth == 0)
         grouped = table.group_by("type").agg(rows=table.count(), ids=table.id.nunique())
-        return {row["type"]: (row["rows"], row["ids"]) for row in self._rows(grouped)}
+        return {kind: (rows, ids) for kind, rows, ids in self._engine.rows(grouped)}
 
     def last_updated(self) -> int | None:
         """The latest meta.lastUpdated, microseconds since 1970 UTC."""
-        latest: int | None = self._rows(self._table.agg(latest=self._table.updated.max()))[0]["latest"]
-        return latest
+        ((latest,),) = self._engine.rows(self._table.agg(latest=self._table.updated.max()))
+        return None if latest is None else int(latest)
 
-    def marked(self, mark: int, kind: str | None = None) -> set[Key]:
-        """The resources with a version that has this mark."""
-        table = self._table.filter(self._table.mark == mark)
-        return self._keys(table.filter(table.type == kind) if kind else table)
+    def marked(self, mark: int, kind: str) -> set[Key]:
+        """The resources of the type with a version that has this mark."""
+        return self._keys(self._table.filter((self._table.mark == mark) & (self._table.type == kind)))
 
     def owned(self, owners: Collection[str], kinds: Collection[str], owner_type: str = "Patient") -> set[Key]:
         """The resources of these types with a version that belongs to one of the owners (ids or identifiers)."""
@@ -71,13 +72,14 @@ class LineIndex:
             return set()
         columns = [owner if owner.startswith("?") else f"{owner_type}/{owner}" for owner in sorted(owners)]
         table = self._table.filter(self._table.type.isin(sorted(kinds)))
-        return self._keys(table.semi_join(_memory({"owner": columns}), "owner"))
+        return self._keys(table.semi_join(self._engine.memory({"owner": columns}), "owner"))
 
     def logical_owners(self) -> bool:
         """Whether any resource knows its patient by an identifier alone."""
-        return bool(self._rows(self._table.filter(self._table.owner.startswith("?")).limit(1)))
+        return bool(self._engine.rows(self._table.filter(self._table.owner.startswith("?")).select("type").limit(1)))
 
     def of_type(self, kind: str) -> set[Key]:
+        """Every resource of the type."""
         return self._keys(self._table.filter(self._table.type == kind))
 
     def present(self, ids: Collection[str], kinds: Collection[str]) -> set[Key]:
@@ -85,34 +87,25 @@ class LineIndex:
         if not ids:
             return set()
         table = self._table.filter(self._table.type.isin(sorted(kinds)))
-        return self._keys(table.semi_join(_memory({"id": [id_text(one) for one in sorted(ids)]}), "id"))
+        return self._keys(table.semi_join(self._engine.memory({"id": [id_text(one) for one in sorted(ids)]}), "id"))
 
     def places(self, keys: Iterable[Key]) -> dict[Key, list[Place]]:
         """Where every version of these resources stands, in order."""
         wanted = sorted(keys)
         if not wanted:
             return {}
-        keyed = _memory({"type": [kind for kind, _ in wanted], "id": [id_text(identity) for _, identity in wanted]})
-        table = self._table.filter(self._table.nth == 0).semi_join(keyed, ["type", "id"])
+        columns = {"type": [kind for kind, _ in wanted], "id": [id_text(identity) for _, identity in wanted]}
+        table = self._table.filter(self._table.nth == 0).semi_join(self._engine.memory(columns), ["type", "id"])
         found: dict[Key, list[Place]] = {}
-        for row in self._rows(table.select("type", "id", "file", "line", "part")):
-            found.setdefault((row["type"], orjson.loads(row["id"])), []).append(
-                Place(row["file"], row["line"], row["part"])
-            )
+        for kind, identity, *place in self._engine.rows(table.select("type", "id", "file", "line", "part")):
+            found.setdefault((kind, orjson.loads(identity)), []).append(Place(*place))
         return {key: sorted(found[key]) for key in sorted(found)}
 
     def _keys(self, table: Any) -> set[Key]:
-        return {(row["type"], orjson.loads(row["id"])) for row in self._rows(table.select("type", "id").distinct())}
-
-    def _rows(self, expression: Any) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._connection.to_pyarrow(expression).to_pylist()
-        return rows
+        rows = self._engine.rows(table.select("type", "id").distinct())
+        return {(kind, orjson.loads(identity)) for kind, identity in rows}
 
 
 def id_text(identity: str) -> str:
     """An id as the index writes it. Lone surrogates can't come: no parser lets them pass."""
     return orjson.dumps(identity).decode()
-
-
-def _memory(columns: dict[str, list[str]]) -> Any:
-    return ibis.memtable(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))

@@ -56,7 +56,7 @@ def map_folder(
     files = find_files(folder)
     codes = load(settings.local_codes)
     selection = select(files, settings, codes, engine=engine, progress=progress)
-    settings = replace(settings, as_of=settings.as_of or selection.data_through)
+    settings = replace(settings, data_through=settings.data_through or selection.data_through)
     records = infant_records(selection.resources)
     mapped = []
     for done, record in enumerate(records, start=1):
@@ -75,7 +75,7 @@ def map_folder(
         out=out,
         rows=len(rows),
         infants=len(records),
-        as_of=settings.as_of,
+        as_of=settings.as_of or settings.data_through,
         files=len(files),
         empty_files=tuple(file.name for file in files if file.path.stat().st_size == 0),
         ledger=ledger,

@@ -64,13 +64,13 @@ def select(
     """Select the cohort's resources from the files, in the order given.
 
     Infants of `known_infants` (Patient ids) belong to the cohort whatever these files say of them; with `only_known`
-    no others are looked for. Files of at least `typed_from` bytes are read through typed columns (`typed_scan`), smaller
-    ones line by line; the outcome is the same. Raises UnreadableInput when a file can't be read to its end.
+    no others are looked for. Files of at least `typed_from` bytes are read through typed columns (`typed_scan`),
+    smaller ones line by line; the outcome is the same. Raises UnreadableInput when a file can't be read to its end.
     """
     patterns = cohort.patterns(codes)
     scan = Scan()
-    with connect(engine) as connection:
-        reader, index = build_index(connection, files, patterns, scan, typed_from)
+    with connect(engine) as opened:
+        reader, index = build_index(opened, files, patterns, scan, typed_from)
         selecting = _Selecting(reader, index, scan, codes, patterns)
         if progress:
             progress("lines read", sum(scan.tally.rows.values()) + sum(scan.tally.never_in_scope.values()))
@@ -236,10 +236,10 @@ class _Selecting:
             infants=frozenset(touched | {patient.id for patient in patients}),
         )
 
-    def _referenced(self, resources: list[Resource]) -> list[Resource]:
+    def _referenced(self, resources: Sequence[Resource]) -> list[Resource]:
         """Practitioners, their roles, organizations, places and medicines that the resources lead to."""
         found: dict[Key, Resource] = {}
-        frontier = resources
+        frontier = list(resources)
         while frontier:
             reached = self._bring(self._targets(frontier) - found.keys())
             frontier = [resource for resource in reached if (resource.type, resource.id) not in found]

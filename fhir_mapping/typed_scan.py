@@ -11,8 +11,10 @@ cohort it is counted as what it says it is.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +23,7 @@ import ibis
 import orjson
 
 from fhir_mapping.cohort import BROAD, CANDIDATE, LINKED, NOTHING, Patterns
+from fhir_mapping.engines import DuckDB
 from fhir_mapping.fhir_types import RESOURCE_TYPES
 from fhir_mapping.files import InputFile, lines_of
 from fhir_mapping.lines import owner_element
@@ -48,22 +51,36 @@ class TypedScan:
     updated: int | None = None  # latest meta.lastUpdated, microseconds since 1970
     refused: list[int] = field(default_factory=list)  # files for the exact reading: too long a line, damaged
 
+    def add(self, other: TypedScan) -> None:
+        """Take in what was found in other files."""
+        self.tables += other.tables
+        self.rows |= other.rows
+        self.odd |= other.odd
+        self.refused += other.refused
+        for kind, rows in other.out_of_scope.items():
+            self.out_of_scope[kind] = self.out_of_scope.get(kind, 0) + rows
+        self.updated = max((one for one in (self.updated, other.updated) if one is not None), default=None)
+
 
 def is_large(file: InputFile, limit: int) -> bool:
     """Whether a file is worth the typed reading."""
     return not file.document and file.path.stat().st_size * (_COMPRESSION if file.compressed else 1) >= limit
 
 
-def scan(connection: Any, files: Sequence[tuple[int, InputFile]], patterns: Patterns) -> TypedScan:
+def scan(engine: DuckDB, files: Sequence[tuple[int, InputFile]], patterns: Patterns) -> TypedScan:
     """Read the files, in groups that begin with the same type, into tables of the connection."""
     scanned = TypedScan()
     groups: dict[str, list[tuple[int, InputFile]]] = defaultdict(list)
     for number, file in files:
         groups[_first_type(file)].append((number, file))
     if groups:
-        connection.raw_sql(f"CREATE TYPE fhir_type AS ENUM ({_listed(sorted(RESOURCE_TYPES))})")
-    for kind, members in sorted(groups.items()):
-        _scan_group(connection, kind, members, patterns, scanned)
+        engine.ask(f"CREATE TYPE fhir_type AS ENUM ({_listed(sorted(RESOURCE_TYPES))})")
+    # DuckDB reads one file with one thread; so the largest groups go first, each with a thread of its own.
+    tasks = sorted(groups.items(), key=lambda group: (-sum(file.path.stat().st_size for _, file in group[1]), group[0]))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = pool.map(lambda task: _scan_group(engine.cursor(), task[0], task[1], patterns), tasks)
+        for part in parts:
+            scanned.add(part)
     return scanned
 
 
@@ -78,35 +95,32 @@ def _first_type(file: InputFile) -> str:
     return ""
 
 
-def _scan_group(
-    connection: Any, kind: str, members: Sequence[tuple[int, InputFile]], patterns: Patterns, scanned: TypedScan
-) -> None:
+def _scan_group(engine: DuckDB, kind: str, members: Sequence[tuple[int, InputFile]], patterns: Patterns) -> TypedScan:
+    scanned = TypedScan()
     table = f"typed_{members[0][0]}_{kind or 'any'}".lower()
     try:
-        _parse(connection, table, kind, members, patterns)
+        _parse(engine, table, kind, members, patterns)
     except duckdb.Error:
-        connection.raw_sql(f'DROP TABLE IF EXISTS "{table}"')
+        engine.ask(f'DROP TABLE IF EXISTS "{table}"')
         if len(members) == 1:
             scanned.refused.append(members[0][0])
-        else:
-            for member in members:
-                _scan_group(connection, kind, [member], patterns, scanned)
-        return
-    if kind and _ask(connection, f'SELECT 1 FROM "{table}" WHERE mark >= 0 AND type <> {_quoted(kind)} LIMIT 1'):  # noqa: S608
+            return scanned
+        for member in members:
+            scanned.add(_scan_group(engine, kind, [member], patterns))
+        return scanned
+    if kind and engine.ask(f'SELECT 1 FROM "{table}" WHERE mark >= 0 AND type <> {_quoted(kind)} LIMIT 1'):  # noqa: S608
         # Its columns were chosen for another type: read the group as what it is.
-        connection.raw_sql(f'DROP TABLE "{table}"')
-        _scan_group(connection, "", members, patterns, scanned)
-        return
-    _account(connection, table, members, scanned)
+        engine.ask(f'DROP TABLE "{table}"')
+        return _scan_group(engine, "", members, patterns)
+    _account(engine, table, members, scanned)
+    return scanned
 
 
-def _parse(
-    connection: Any, table: str, kind: str, members: Sequence[tuple[int, InputFile]], patterns: Patterns
-) -> None:
+def _parse(engine: DuckDB, table: str, kind: str, members: Sequence[tuple[int, InputFile]], patterns: Patterns) -> None:
     """Parse the files into a table, one row a line that isn't blank, in the order of files and lines."""
     paths = ", ".join(_quoted(str(file.path)) for _, file in members)
     columns = ", ".join(f"{_quoted(name)}: {_quoted(what)}" for name, what in _columns(kind).items())
-    connection.raw_sql(
+    engine.ask(
         f'CREATE OR REPLACE VIEW "raw_{table}" AS SELECT * EXCLUDE (resourceType) REPLACE (id::VARCHAR AS id), '  # noqa: S608
         f"resourceType AS type, file_index::SMALLINT AS file, resourceType IN ({_listed(IN_SCOPE_TYPES)}) AS in_scope, "
         f"resourceType IN ({_listed(_ONE_OWNER)}) AS one_owner, try_cast(resourceType AS fhir_type) IS NULL "
@@ -114,10 +128,8 @@ def _parse(
         f"format='newline_delimited', records=true, ignore_errors=true, columns={{{columns}}})"
     )
     raw = ibis.table(_schema(kind), name=f"raw_{table}")
-    flat = ibis.to_sql(index_columns(raw, kind, patterns), dialect="duckdb")
-    connection.raw_sql(
-        f'CREATE TABLE "{table}" AS SELECT * REPLACE (try_cast(type AS fhir_type) AS type) FROM ({flat})'
-    )  # noqa: S608
+    flat = engine.sql(index_columns(raw, kind, patterns))
+    engine.ask(f'CREATE TABLE "{table}" AS SELECT * REPLACE (try_cast(type AS fhir_type) AS type) FROM ({flat})')  # noqa: S608
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -204,13 +216,12 @@ def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
     return ibis.cases(*branches, else_=NOTHING) if branches else ibis.literal(NOTHING)
 
 
-def _account(connection: Any, table: str, members: Sequence[tuple[int, InputFile]], scanned: TypedScan) -> None:
+def _account(engine: DuckDB, table: str, members: Sequence[tuple[int, InputFile]], scanned: TypedScan) -> None:
     """Number the lines by file, gather the odd ones, count what is out of scope."""
     scanned.rows.update((number, 0) for number, _ in members)
-    numbers, firsts = ["-1"], ["0"]
-    for position, rows, first, last in _ask(
-        connection,
-        f'SELECT file, count(*), min(rowid), max(rowid) FROM "{table}" GROUP BY 1',  # noqa: S608
+    numbers, firsts = [], []
+    for position, rows, first, last in engine.ask(
+        f'SELECT file, count(*), min(rowid), max(rowid) FROM "{table}" GROUP BY 1'  # noqa: S608
     ):
         if last - first + 1 != rows:
             raise RuntimeError("DuckDB gave the lines of the files in another order than theirs")
@@ -218,22 +229,17 @@ def _account(connection: Any, table: str, members: Sequence[tuple[int, InputFile
         numbers.append(f"WHEN {position} THEN {members[position][0]}")
         firsts.append(f"WHEN {position} THEN {first}")
     view = f"{table}_lines"
-    connection.raw_sql(
-        f'CREATE VIEW "{view}" AS SELECT (CASE file {" ".join(numbers[1:]) or "WHEN -1 THEN 0"} END)::INTEGER AS file, '  # noqa: S608
-        f"(rowid - CASE file {' '.join(firsts[1:]) or 'WHEN -1 THEN 0'} END + 1)::INTEGER AS line, (-1)::INTEGER AS part, "
-        f'0::SMALLINT AS nth, type::VARCHAR AS type, id, owner, mark, epoch_us(updated) AS updated FROM "{table}"'
+    number = f"CASE file {' '.join(numbers)} END" if numbers else "0"
+    first = f"CASE file {' '.join(firsts)} END" if firsts else "0"
+    engine.ask(
+        f'CREATE VIEW "{view}" AS SELECT ({number})::INTEGER AS file, (rowid - {first} + 1)::INTEGER AS line, '  # noqa: S608
+        "(-1)::INTEGER AS part, 0::SMALLINT AS nth, type::VARCHAR AS type, id, owner, mark, "
+        f'epoch_us(updated) AS updated FROM "{table}"'
     )
-    for file, line in _ask(connection, f'SELECT file, line FROM "{view}" WHERE mark = {ODD} ORDER BY ALL'):  # noqa: S608
+    for file, line in engine.ask(f'SELECT file, line FROM "{view}" WHERE mark = {ODD} ORDER BY ALL'):  # noqa: S608
         scanned.odd.setdefault(file, []).append(line)
-    counts = _ask(connection, f'SELECT type, count(*) FROM "{view}" WHERE mark = {OUT_OF_SCOPE} GROUP BY 1')  # noqa: S608
-    for kind, rows in counts:
-        scanned.out_of_scope[kind] = scanned.out_of_scope.get(kind, 0) + rows
-    ((latest,),) = _ask(connection, f'SELECT max(updated) FROM "{view}" WHERE mark <> {ODD}')  # noqa: S608
-    if latest is not None and (scanned.updated is None or latest > scanned.updated):
-        scanned.updated = latest
+    counts = engine.ask(f'SELECT type, count(*) FROM "{view}" WHERE mark = {OUT_OF_SCOPE} GROUP BY 1')  # noqa: S608
+    scanned.out_of_scope = dict(counts)
+    ((latest,),) = engine.ask(f'SELECT max(updated) FROM "{view}" WHERE mark <> {ODD}')  # noqa: S608
+    scanned.updated = latest
     scanned.tables.append(view)
-
-
-def _ask(connection: Any, query: str) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = connection.con.execute(query).fetchall()
-    return rows
