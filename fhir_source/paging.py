@@ -60,6 +60,13 @@ class Found:
     date: str | None = None
     notes: set[str] = field(default_factory=set)
 
+    def add(self, other: Found) -> None:
+        """Take up what a further search came to."""
+        self.rows += other.rows
+        self.repeated += other.repeated
+        self.date = self.date or other.date
+        self.notes |= other.notes
+
 
 @dataclass
 class _Progress:
@@ -178,7 +185,9 @@ class Pager:
         link = next((link for link in _links(answer.body) if link.get("relation") == "next"), None)
         if link is None or not isinstance(link.get("url"), str):
             return None
-        url: str = urljoin(answer.url, link["url"])
+        # A relative link is relative to the service's base (FHIR Bundle.link); a mere query, to the page it is on.
+        here = answer.url if link["url"].startswith("?") else f"{self._transport.base}/"
+        url: str = urljoin(here, link["url"])
         seen.urls.add(answer.url)
         if url in seen.urls or seen.stale >= _MOST_STALE_PAGES or seen.empty >= _MOST_EMPTY_PAGES:
             raise SourceMisbehaved(

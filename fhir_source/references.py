@@ -39,7 +39,7 @@ def walk(node: Any) -> Iterator[str]:
                 yield from walk(value)
 
 
-def to_type(resource: dict[str, Any], resource_type: str, base: str | None = None) -> set[str]:
+def to_type(resource: Any, resource_type: str, base: str | None = None) -> set[str]:
     """Ids of one type that a resource refers to."""
     found = (literal(reference, base) for reference in walk(resource))
     return {target[1] for target in found if target and target[0] == resource_type}

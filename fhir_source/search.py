@@ -19,16 +19,17 @@ from fhir_source.capability import Capability, TypeOffer, ask
 from fhir_source.errors import PullIncomplete, SourceMisbehaved
 from fhir_source.instants import earlier, from_http, iso
 from fhir_source.landing import LandedFile, Manifest, read_lines
-from fhir_source.paging import Found, Pager, Query, ShortSearch, batches, escape
+from fhir_source.paging import Found, Pager, ShortSearch
+from fhir_source.selection import Selection, Selector, by_code, by_id, by_patient
 from fhir_source.source import REFERENCED_TYPES
 from fhir_source.transport import Refused, Request, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from fhir_source.source import Source
-    from fhir_source.writer import PullWriter, Spool, Unit
+    from fhir_source.writer import PullWriter, Unit
 
 _INFANTS_A_FILE = 200
 _REFERENCES_A_FILE = 1000
@@ -72,8 +73,9 @@ class SearchPull:
             if needed in left_out:
                 raise SourceMisbehaved(f"The server offers no search of {needed}", source=self.source.name)
         cohort = await self._cohort()
-        self._pager = Pager(self._transport, self.source.page_size, post=cohort.facts["post"])
-        patients = await self._patients(cohort.facts["members"])
+        self._selector = Selector(Pager(self._transport, self.source.page_size, post=cohort.facts["post"]))
+        reverse = "link" in capability.offers.get("Patient", TypeOffer()).parameters
+        patients = await self._patients(cohort.facts["members"], reverse=reverse)
         await self._everything_of(patients, capability, left_out)
         await self._referenced(left_out)
         return self._manifest(cohort, capability, left_out)
@@ -92,41 +94,32 @@ class SearchPull:
         done = self.writer.units.get("cohort")
         if done:
             return done
-        pager = Pager(self._transport, self.source.page_size)
+        selector = Selector(Pager(self._transport, self.source.page_size))
         members: set[str] = set()
         orphans = 0
-        date: datetime | None = None
-        wanted = set(self._codes)
-
-        def belongs(row: dict[str, Any]) -> bool:
-            return bool(_codings(row) & wanted)
 
         def take(row: dict[str, Any]) -> None:
             nonlocal orphans
-            if row.get("resourceType") != "Condition":
-                return
-            subject = row.get("subject")
-            patients = references.to_type(subject, "Patient") if isinstance(subject, dict) else set()
-            members.update(patients)
-            orphans += not patients
+            if row.get("resourceType") == "Condition":
+                patients = references.to_type(row.get("subject") or {}, "Patient")
+                members.update(patients)
+                orphans += not patients
 
-        pairs = [f"{escape(system)}|{escape(code)}" for system, code in self._codes]
-        for batch in batches(pairs, pager.room):
-            query = Query("Condition", (("code", ",".join(batch)),), belongs)
-            found = await self._whole(pager, query, take)
-            self._notes |= found.notes
-            date = date or from_http(found.date)
+        found = await self._whole(lambda: selector.run(by_code("Condition", self._codes), take))
+        notes = set(found.notes)
+        date = from_http(found.date)
         if orphans:
-            self._notes.add(f"Condition: {orphans} with a code of the cohort refer to no Patient")
+            notes.add("Condition: some with a code of the cohort refer to no Patient")
         if date is None:
-            self._notes.add("the server sends no Date: the local clock gave the transaction time")
+            notes.add("the server sends no Date: the local clock gave the transaction time")
+        post = selector.pager.post
         return self.writer.record(
-            "cohort", members=sorted(members), date=iso(date or self._now), post=pager.post, notes=sorted(self._notes)
+            "cohort", members=sorted(members), date=iso(date or self._now), post=post, notes=sorted(notes)
         )
 
-    async def _patients(self, members: Iterable[str]) -> list[str]:
-        """Land the Patients of cohort and known infants, and those they are linked to (merged records), until no
-        more come.
+    async def _patients(self, members: Iterable[str], *, reverse: bool) -> list[str]:
+        """Land the Patients of cohort and known infants, and those they are linked to (merged records), until no more
+        come. `reverse`: the server can be asked who links to a Patient.
         """
         asked: set[str] = set()
         present: set[str] = set()
@@ -137,7 +130,7 @@ class SearchPull:
                 break
             asked.update(fresh)
             units = await self._in_parallel(
-                self._unit(f"Patient/{round_number}/{index}", "Patient", [("_id", "", chunk)], _facts_of_patients)
+                self._patient_unit(f"Patient/{round_number}/{index}", chunk, reverse=reverse)
                 for index, chunk in enumerate(_chunks(fresh, _INFANTS_A_FILE))
             )
             for unit in units:
@@ -146,10 +139,25 @@ class SearchPull:
         gone = sorted(set(self._known) - present)
         if gone:
             await self._deleted(gone, present)
-        absent = len(asked - present - set(gone))
-        if absent:
-            self._notes.add(f"Patient: {absent} that others refer to are not on the server")
+        if asked - present - set(gone):
+            self._notes.add("Patient: some that others refer to are not on the server")
         return sorted(present)
+
+    async def _patient_unit(self, name: str, ids: list[str], *, reverse: bool) -> Unit:
+        found: set[str] = set()
+        links: set[str] = set()
+
+        def look(row: dict[str, Any]) -> None:
+            found.add(str(row.get("id")))
+            links.update(_linked(row))
+
+        async def facts() -> dict[str, Any]:
+            if reverse:
+                merged = Selection("Patient", "link", tuple(ids), _linked)
+                await self._whole(lambda: self._selector.run(merged, lambda row: links.add(str(row.get("id")))))
+            return {"ids": sorted(found), "links": sorted(links)}
+
+        return await self._unit(name, by_id("Patient", ids), look, facts)
 
     async def _deleted(self, gone: list[str], present: set[str]) -> None:
         """Known infants whom no search finds: land their deletion, but only when reading them says so too."""
@@ -189,9 +197,9 @@ class SearchPull:
         for name in self.source.types:
             if name in REFERENCED_TYPES or name in left_out or name == "Patient":
                 continue
-            parameters = capability.offers.get(name, TypeOffer()).by_patient(name)
+            parameter = capability.offers.get(name, TypeOffer()).by_patient(name)[0]
             for index, (since, chunk) in enumerate(groups):
-                jobs.append(self._unit(f"{name}/{index}", name, [(parameters[0], since or "", chunk)]))
+                jobs.append(self._unit(f"{name}/{index}", by_patient(name, parameter, chunk, since)))
         await self._in_parallel(jobs)
 
     async def _referenced(self, left_out: list[str]) -> None:
@@ -206,7 +214,7 @@ class SearchPull:
                 fresh = sorted(targets[name] - asked[name])
                 asked[name].update(fresh)
                 for index, chunk in enumerate(_chunks(fresh, _REFERENCES_A_FILE)):
-                    jobs.append(self._unit(f"{name}/by-id/{round_number}/{index}", name, [("_id", "", chunk)]))
+                    jobs.append(self._unit(f"{name}/by-id/{round_number}/{index}", by_id(name, chunk)))
             if not jobs:
                 return
             await self._in_parallel(jobs)
@@ -228,68 +236,47 @@ class SearchPull:
     async def _unit(
         self,
         name: str,
-        resource_type: str,
-        selections: list[tuple[str, str, list[str]]],
-        facts: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = None,
+        selection: Selection,
+        look: Callable[[dict[str, Any]], None] = lambda _: None,
+        facts: Callable[[], Awaitable[dict[str, Any]]] | None = None,
     ) -> Unit:
-        """Land one file: rows of a type selected by ids through a parameter (`_id`, `patient` ...)."""
-        path = f"{resource_type}.{self._files[resource_type]:03d}.ndjson.gz"
-        self._files[resource_type] += 1
+        """Land one file: the rows of a selection. `look` sees each; `facts` is asked for what to remember of them."""
+        kind = selection.type
+        path = f"{kind}.{self._files[kind]:03d}.ndjson.gz"
+        self._files[kind] += 1
         done = self.writer.units.get(name)
         if done:
             return done
         async with self._workers:
             with self.writer.spool(name) as spool:
-                for attempt in range(_TRIES):
-                    try:
-                        return await self._fill(spool, path, resource_type, selections, facts)
-                    except ShortSearch as short:
-                        spool.restart()
-                        if attempt == _TRIES - 1:
-                            raise self._incomplete(short) from None
-        raise AssertionError("unreachable")
 
-    async def _fill(
-        self,
-        spool: Spool,
-        path: str,
-        resource_type: str,
-        selections: list[tuple[str, str, list[str]]],
-        facts: Callable[[list[dict[str, Any]]], dict[str, Any]] | None,
-    ) -> Unit:
-        kept: list[dict[str, Any]] = []
-        notes: set[str] = set()
-        repeated = 0
+                def take(row: dict[str, Any]) -> None:
+                    if (
+                        row.get("resourceType") == kind
+                    ):  # what is included without being asked for comes by its own search
+                        spool.write(orjson.dumps(row) + b"\n", 1)
+                        look(row)
 
-        def take(row: dict[str, Any]) -> None:
-            if row.get("resourceType") != resource_type:
-                return  # included without being asked for; its own search brings it
-            spool.write(orjson.dumps(row) + b"\n", 1)
-            if facts:
-                kept.append(row)
+                async def fill() -> Found:
+                    spool.restart()
+                    return await self._selector.run(selection, take)
 
-        for parameter, since, ids in selections:
-            for batch in batches(ids, self._pager.room):
-                query = Query(
-                    resource_type, ((parameter, ",".join(batch)),), _belongs(parameter, set(batch)), since or None
-                )
-                found = await self._pager.run(query, take)
-                notes |= found.notes
-                repeated += found.repeated
-                if self._progress and found.rows:
-                    self._progress(resource_type, found.rows)
-        if repeated:
-            notes.add(f"{resource_type}: {repeated} rows came twice in a search and were taken once")
-        return spool.finish(path, resource_type, notes=sorted(notes), **(facts(kept) if facts else {}))
+                found = await self._whole(fill)
+                if self._progress and spool.rows:
+                    self._progress(kind, spool.rows)
+                if found.repeated:
+                    found.notes.add(f"{kind}: rows came twice in a search and were taken once")
+                return spool.finish(path, kind, notes=sorted(found.notes), **(await facts() if facts else {}))
 
-    async def _whole(self, pager: Pager, query: Query, take: Callable[[dict[str, Any]], None]) -> Found:
+    async def _whole(self, search: Callable[[], Awaitable[Found]]) -> Found:
+        """Search until it isn't short any more, a few times."""
         for _ in range(_TRIES - 1):
             try:
-                return await pager.run(query, take)
+                return await search()
             except ShortSearch:
                 continue
         try:
-            return await pager.run(query, take)
+            return await search()
         except ShortSearch as short:
             raise self._incomplete(short) from None
 
@@ -340,32 +327,11 @@ class SearchPull:
         )
 
 
-def _belongs(parameter: str, ids: set[str]) -> Callable[[dict[str, Any]], bool]:
-    if parameter == "_id":
-        return lambda row: row.get("id") in ids
-
-    def of_these_patients(row: dict[str, Any]) -> bool:
-        patients = references.to_type(row, "Patient")
-        return not patients or bool(patients & ids)
-
-    return of_these_patients
-
-
-def _facts_of_patients(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    links: set[str] = set()
-    for row in rows:
-        for link in row.get("link") or []:
-            if isinstance(link, dict) and isinstance(link.get("other"), dict):
-                links |= references.to_type(link["other"], "Patient")
-    return {"ids": sorted({str(row["id"]) for row in rows if row.get("id")}), "links": sorted(links)}
-
-
-def _codings(row: dict[str, Any]) -> set[tuple[str, str]]:
-    code = row.get("code")
-    codings = code.get("coding") if isinstance(code, dict) else None
-    if not isinstance(codings, list):
-        return set()
-    return {(str(coding.get("system")), str(coding.get("code"))) for coding in codings if isinstance(coding, dict)}
+def _linked(patient: dict[str, Any]) -> set[str]:
+    """Ids of the Patients that a Patient is linked to: the same person under another record."""
+    links = patient.get("link")
+    others = [link.get("other") for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+    return {identity for other in others for identity in references.to_type(other, "Patient")}
 
 
 def _chunks(values: list[str], size: int) -> list[list[str]]:

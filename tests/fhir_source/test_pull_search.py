@@ -12,6 +12,7 @@ import pytest
 
 from fhir_source.errors import CredentialsRefused, IessError, PullIncomplete, SourceMisbehaved, SourceUnreachable
 from fhir_source.landing import LandingZone, Manifest, read_lines
+from tests.fhir_source import cohort
 from tests.fhir_source.cohort import EXPECTED, ICD10, INFANTS
 from tests.fhir_source.conftest import PULL
 from tests.fhir_source.faulty import Fault, FaultyServer, Reply, Seen, at, cut, packed, redirect, rewrite, status
@@ -48,7 +49,7 @@ def test_brings_the_cohort_whole_and_nobody_else(
     server: FhirServer, pulling: Callable[..., Manifest], landing: LandingZone
 ) -> None:
     told: list[tuple[str, int]] = []
-    before = time.time() - 1
+    before = time.time() - 3  # a Date header has whole seconds, and servers keep it for a while
     manifest = pulling(server.base_url, progress=lambda kind, count: told.append((kind, count)))
     assert_whole(landing, manifest)
     assert manifest.fhir_version == "R4"
@@ -320,6 +321,100 @@ def test_fewer_requests_at_once_after_429(faulty: FaultyServer, pulling: Callabl
     """All answers are 429 as long as more than one request is under way: only a client that slows down gets through."""
     faulty.faults.append(Fault(lambda seen: "/Encounter" in seen.path, status(429, retry_after="0"), times=3))
     assert pulling(faulty.base_url, concurrency=8).counts == EXPECTED
+
+
+def test_a_server_that_reads_a_list_as_one_value_loses_nothing(
+    faulty: FaultyServer, pulling: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    def one_value(seen: Seen, reply: Reply) -> Reply:
+        empty = {"resourceType": "Bundle", "type": "searchset", "total": 0}
+        return reply.with_json(empty)
+
+    faulty.faults += [
+        Fault(lambda seen: "_search" in seen.path, status(405), times=10_000),
+        Fault(lambda seen: "%2C" in seen.path, one_value, times=10_000),
+    ]
+    manifest = pulling(faulty.base_url, cohort_codes=[cohort.SPASMS, (ICD10, "G40.821"), (ICD10, "G40.824")])
+    assert_whole(landing, manifest)
+    assert any("lists of values" in note for note in manifest.notes)
+
+
+UNUSUAL: dict[str, Callable[[Any], Any]] = {
+    "no total": lambda body: {name: value for name, value in body.items() if name != "total"},
+    "no self link": lambda body: {**body, "link": [e for e in body["link"] if e["relation"] != "self"]},
+    "relative next": lambda body: {
+        **body,
+        "link": [{**link, "url": link["url"].split("/fhir/")[1]} for link in body["link"]],
+    },
+    "no search mode": lambda body: {
+        **body,
+        "entry": [{"resource": entry["resource"]} for entry in body.get("entry", [])],
+    },
+    "entries without resource": lambda body: {**body, "entry": [*body.get("entry", []), {"fullUrl": "urn:x"}]},
+    "empty entry list": lambda body: {**body, "entry": body.get("entry") or []},
+    "included rows": lambda body: {
+        **body,
+        "entry": [
+            *body.get("entry", []),
+            {"resource": {"resourceType": "Observation", "id": "included"}, "search": {"mode": "include"}},
+        ],
+    },
+    "a remark": lambda body: {
+        **body,
+        "entry": [
+            *body.get("entry", []),
+            {
+                "resource": {
+                    "resourceType": "OperationOutcome",
+                    "issue": [{"severity": "information", "code": "informational"}],
+                },
+                "search": {"mode": "outcome"},
+            },
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("way", UNUSUAL)
+def test_servers_with_ways_of_their_own(
+    way: str, faulty: FaultyServer, pulling: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    def searches(seen: Seen) -> bool:
+        return seen.path.startswith("/fhir/") and "metadata" not in seen.path
+
+    faulty.faults.append(Fault(searches, rewrite(UNUSUAL[way]), times=10_000))
+    assert_whole(landing, pulling(faulty.base_url))
+
+
+def test_absolute_references(tmp_path: Any, pulling: Callable[..., Manifest], landing: LandingZone) -> None:
+    from synthetic.fhir_server import FhirServer
+
+    behaviour = {"server_behaviour": {"absolute_references": True}}
+    with FhirServer(tmp_path / "server", extra=behaviour) as absolute:
+        absolute.load(cohort.write(tmp_path / "rows", cohort.resources()))
+        assert_whole(landing, pulling(absolute.base_url))
+
+
+def test_both_records_of_a_merged_infant_are_brought(
+    tmp_path: Any, pulling: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    """The Condition hangs on the record that stays; the old record, and what hangs on it, is found by its link."""
+    from synthetic.fhir_server import FhirServer
+
+    rows = cohort.resources(2, 1)
+    old = {
+        "resourceType": "Patient",
+        "id": "old",
+        "active": False,
+        "link": [{"other": {"reference": "Patient/i-000"}, "type": "replaced-by"}],
+    }
+    visit = next(row for row in rows if row["id"] == "i-000-e0")
+    visit["subject"] = {"reference": "Patient/old"}
+    with FhirServer(tmp_path / "server") as merged:
+        merged.load(cohort.write(tmp_path / "rows", [*rows, old]))
+        manifest = pulling(merged.base_url)
+    assert manifest.counts["Patient"] == 3
+    assert manifest.counts["Encounter"] == 2 * 5
 
 
 def test_an_unoffered_type_is_left_out_and_said(
