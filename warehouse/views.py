@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_mapping.contract import INTERVALS, IntervalDefinition
+from warehouse.schema.base import SCHEMAS
 from warehouse.schema.contract import contract_names
 
 
@@ -142,7 +143,7 @@ VIEWS: tuple[View, ...] = (
 
 def statements() -> list[str]:
     """SQL that makes the views and functions, in order."""
-    made: list[str] = []
+    made = [f"COMMENT ON SCHEMA {schema} IS '{comment}'" for schema, comment in SCHEMAS.items()]
     for view in VIEWS:
         comment = view.comment.replace("'", "''")
         if view.signature is None:

@@ -15,10 +15,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: What each PostgreSQL schema holds: the rooms of the house, most private first.
 SCHEMAS: dict[str, str] = {
-    "clinical": "PHI: FHIR resources, exact dates, resource ids, infants. Read by the loader and the clinical role.",
-    "analytics": "One row an infant and interval without identifiers: durations, age in months, year, groups.",
-    "published": "Aggregates after disclosure control. Read by everyone with a login.",
-    "ops": "Pulls, ledger, watermarks, gate results, chart state, alerts. No PHI. Read by operators.",
+    "clinical": "PHI: FHIR resources, exact dates, resource ids, infants.",
+    "analytics": "Infants without identifiers (durations, age in months, year, groups), and measures over them.",
+    "published": "Aggregates after disclosure control.",
+    "ops": "Pulls, ledger, watermarks, gate results, chart state, alerts. No PHI.",
 }
 
 NAMING = {
