@@ -56,7 +56,7 @@ def map_folder(
     files = find_files(folder)
     codes = load(settings.local_codes)
     selection = select(files, settings, codes, engine=engine, progress=progress)
-    settings = replace(settings, data_through=settings.data_through or selection.data_through)
+    settings = replace(settings, as_of=settings.as_of or selection.data_through)
     records = infant_records(selection.resources)
     mapped = []
     for done, record in enumerate(records, start=1):
@@ -75,7 +75,7 @@ def map_folder(
         out=out,
         rows=len(rows),
         infants=len(records),
-        as_of=settings.as_of or settings.data_through,
+        as_of=settings.as_of,
         files=len(files),
         empty_files=tuple(file.name for file in files if file.path.stat().st_size == 0),
         ledger=ledger,
@@ -97,7 +97,7 @@ def _with_unreadable(
         for kind, line in selection.ledger.items()
     }
     entries = [*selection.quarantined, *(entry for infant in mapped for entry in infant.quarantined)]
-    return sorted(set(entries), key=lambda entry: tuple(map(str, astuple(entry)))), ledger
+    return sorted(set(entries), key=astuple), ledger
 
 
 def _excluded(selection: Selection, records: Sequence[InfantRecord], mapped: Sequence[MappedInfant]) -> dict[str, int]:

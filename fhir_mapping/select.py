@@ -17,6 +17,7 @@ from fhir_mapping.codes import Codes
 from fhir_mapping.engines import connect
 from fhir_mapping.fetch import Fetched, LineReader
 from fhir_mapping.files import InputFile, find_files
+from fhir_mapping.horizon import recorded_through
 from fhir_mapping.index import Key, LineIndex, Place
 from fhir_mapping.lines import Json, owners_of
 from fhir_mapping.merges import Merges, links_of
@@ -39,7 +40,7 @@ class Selection:
 
     `infants` are the ids of all Patients of the cohort that the files speak of, merged-away ones included.
     `deleted` are the resources of in-scope types that the server says it deleted. `data_through` is the site's local
-    date of the latest `meta.lastUpdated`, or None when no resource has one.
+    date of the latest `meta.lastUpdated`; when no resource has one, the latest day of the cohort's records (`horizon`).
     """
 
     resources: list[Resource]
@@ -232,7 +233,7 @@ class _Selecting:
             ledger=self._scan.tally.close(),
             quarantined=sorted(self._scan.quarantined, key=lambda item: (item.file, item.line, item.type, item.id)),
             deleted=self._deleted(),
-            data_through=self._data_through(zone),
+            data_through=self._data_through(zone) or recorded_through(chosen.values(), zone),
             infants=frozenset(touched | {patient.id for patient in patients}),
         )
 
