@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from synthetic.iess_record import IessRecord, Written
 from synthetic.other_infants import draw_other, write_other
 from synthetic.people import Person, cumulative_shares, draw_person, stream
 from synthetic.release5 import to_r5
+from synthetic.styles import bare
 from synthetic.truth import TruthFile, truth_row
 from synthetic.waits import WaitModel
 
@@ -159,10 +160,14 @@ def _infant_dirt(chart: Chart, course: Course, options: SynthOptions, index: int
 
 
 def _write(folder: ExportFolder, infant: Infant, options: SynthOptions, report: SynthReport) -> None:
+    plain = options.sites[infant.person.site].style == "bare"
+    asked = replace(options.dirt, late_updates=0.0) if plain else options.dirt
     for resource in infant.resources:
         kind = resource["resourceType"]
         released = to_r5(resource) if options.fhir_version == "R5" else resource
-        for line in dirt.lines(released, options.dirt, options.seed, report.dirt):
+        if plain:
+            released = bare(released)
+        for line in dirt.lines(released, asked, options.seed, report.dirt):
             folder.write(kind, line)
             report.resources[kind] += 1
     report.infants += 1
@@ -172,7 +177,7 @@ def _write(folder: ExportFolder, infant: Infant, options: SynthOptions, report: 
 def _write_directory(folder: ExportFolder, number: int, options: SynthOptions, report: SynthReport) -> None:
     site = options.sites[number]
     for resource in site_resources(f"s{number + 1}", site.name, instant_at_noon(site.timezone, options.last_day)):
-        folder.write(resource["resourceType"], orjson.dumps(resource))
+        folder.write(resource["resourceType"], orjson.dumps(bare(resource) if site.style == "bare" else resource))
         report.resources[resource["resourceType"]] += 1
 
 

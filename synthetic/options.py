@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fhir_source.source import FhirVersion
 
 Width = Literal["lean", "realistic"]
+Style = Literal["us_core", "bare"]
 DIMENSIONS = ("race_ethnicity", "payer", "language")
 
 
@@ -26,6 +27,7 @@ class Site:
     timezone: str = "America/New_York"
     share: float = 1.0  # of the infants, in proportion to the other sites' shares
     late_odds_ratio: float = 1.0  # of a late neurology visit, for everybody here
+    style: Style = "us_core"  # "bare": no meta, no category, no recordedDate; late_updates need versions and skip it
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class SynthOptions:
                 self.odds_ratio != 1 and self.hazard_ratio != 1,
                 "odds_ratio and hazard_ratio describe the same wait: set one of them",
             ),
+            (any(s.style not in ("us_core", "bare") for s in self.sites), "a site's style is us_core or bare"),
             (self.dimension not in DIMENSIONS, f"dimension is one of {', '.join(DIMENSIONS)}"),
             (self.fhir_version not in ("R4", "R5"), "fhir_version is R4 or R5"),
             (self.width not in ("lean", "realistic"), "width is lean or realistic"),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fhir_source.source import FhirVersion
+    from synthetic.options import Style, Width
+
 TWO_SITES = (Site("harbor", "America/New_York"), Site("mesa", "America/Denver", share=0.5))
 SMALL = SynthOptions(infants=240, iess_share=0.5, seed=7, sites=TWO_SITES)
 
@@ -87,10 +90,13 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-@pytest.mark.parametrize("width", ["lean", "realistic"])
+@pytest.mark.parametrize(("width", "style"), [("lean", "us_core"), ("lean", "bare"), ("realistic", "us_core")])
 @pytest.mark.parametrize(("release", "package"), [("R4", "fhir.resources.R4B"), ("R5", "fhir.resources")])
-def test_every_resource_conforms(tmp_path: Path, release: str, package: str, width: str) -> None:
-    options = replace(SMALL, infants=150, iess_share=0.9, fhir_version=release, width=width)  # type: ignore[arg-type]
+def test_every_resource_conforms(
+    tmp_path: Path, release: FhirVersion, package: str, width: Width, style: Style
+) -> None:
+    sites = (Site("harbor", style=style),)
+    options = replace(SMALL, infants=120, iess_share=0.9, fhir_version=release, width=width, sites=sites)
     generate(tmp_path, options)
     model_of = import_module(package).get_fhir_model_class
     for resource in _resources(tmp_path):
