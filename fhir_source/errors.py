@@ -113,3 +113,10 @@ class PullInProgress(IessError):
 
     retriable = True
     exit_code = 17
+
+
+class LandingUnreachable(IessError):
+    """The landing zone's disk or object store can't be read or written: full, no permission, not there."""
+
+    retriable = True
+    exit_code = 18

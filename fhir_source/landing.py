@@ -13,22 +13,22 @@ import hashlib
 import re
 import zlib
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from fhir_source.errors import LandingDamaged, SettingsError
 from fhir_source.source import FhirVersion, Kind, Source
+from fhir_source.stores import MANIFEST, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fhir_source.writer import PullWriter
 
 Role = Literal["output", "deleted", "error"]
 
-MANIFEST = "manifest.json"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -75,31 +75,35 @@ class Manifest:
 
 
 class LandingZone:
-    """A folder of pulls, one below the other: source, then pull id."""
+    """Pulls by source and id, on the local disk or (`root` an fsspec URL) in an object store.
 
-    def __init__(self, root: str) -> None:
-        self.root = Path(root)
+    `work` is the folder on the local disk for pulls under way and copies of an object store's; it holds PHI.
+    """
+
+    def __init__(self, root: str, work: Path | None = None) -> None:
+        self._store = store_of(root, work)
 
     def folder(self, source_name: str, pull_id: str) -> Path:
-        """Raises SettingsError for a name that is not fit for a path."""
+        """Where a pull is written. Raises SettingsError for a name that is not fit for a path."""
         for name in (source_name, pull_id):
             if not _SAFE_NAME.fullmatch(name):
                 raise SettingsError(f"{name!r} can't be the name of a source or of a pull")
-        return self.root / source_name / pull_id
+        return self._store.work / source_name / pull_id
 
     def begin(self, source: Source, pull_id: str) -> PullWriter:
         """A writer for this pull, to be used as a context; it takes up what an interrupted run left whole."""
         from fhir_source.writer import PullWriter
 
-        return PullWriter(self.folder(source.name, pull_id), source, pull_id)
+        return PullWriter(self.folder(source.name, pull_id), source, pull_id, self._store)
 
     def find(self, source_name: str, pull_id: str) -> Manifest | None:
         """The manifest of a committed pull, None when there is none. Raises LandingDamaged when it can't be read."""
-        path = self.folder(source_name, pull_id) / MANIFEST
-        if not path.is_file():
+        self.folder(source_name, pull_id)
+        text = self._store.read_manifest(f"{source_name}/{pull_id}")
+        if text is None:
             return None
         try:
-            return Manifest.from_json(path.read_bytes())
+            return Manifest.from_json(text)
         except (ValueError, KeyError, TypeError) as error:
             raise LandingDamaged(
                 "The manifest of a pull can't be read",
@@ -121,22 +125,21 @@ class LandingZone:
 
     def pulls(self, source_name: str) -> list[Manifest]:
         """Committed pulls of a source, oldest first."""
-        parent = self.folder(source_name, "any").parent
-        if not parent.is_dir():
-            return []
-        found = (self.find(source_name, entry.name) for entry in sorted(parent.iterdir()) if entry.is_dir())
+        found = (self.find(source_name, name) for name in self._store.names(source_name))
         return [manifest for manifest in found if manifest]
 
     def paths(self, manifest: Manifest, role: Role = "output") -> list[tuple[LandedFile, Path]]:
-        """The files of a pull that have this role, in the manifest's order."""
-        folder = self.folder(manifest.source, manifest.pull_id)
-        return [(file, folder / file.path) for file in manifest.files if file.role == role]
+        """The files of a pull that have this role, in the manifest's order, on the local disk."""
+        return [(file, self._local(manifest, file)) for file in manifest.files if file.role == role]
+
+    def remove(self, manifest: Manifest) -> None:
+        """Remove a committed pull (retention). Its manifest goes first, so that it is never seen in part."""
+        self._store.remove(f"{manifest.source}/{manifest.pull_id}", [file.path for file in manifest.files])
 
     def verify(self, manifest: Manifest) -> None:
         """Read every file of a pull again. Raises LandingDamaged when bytes, checksum or rows differ."""
-        folder = self.folder(manifest.source, manifest.pull_id)
         for file in manifest.files:
-            fault = _fault(folder / file.path, file)
+            fault = _fault(self._local(manifest, file), file)
             if fault:
                 raise LandingDamaged(
                     f"A landed file {fault}",
@@ -144,6 +147,9 @@ class LandingZone:
                     file=f"{manifest.pull_id}/{file.path}",
                     next_step="restore the file, or remove the pull's folder and pull again",
                 )
+
+    def _local(self, manifest: Manifest, file: LandedFile) -> Path:
+        return self._store.fetch(f"{manifest.source}/{manifest.pull_id}", file.path, file.bytes)
 
 
 def digest(path: Path) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from fhir_source.bulk import BulkPull
+from fhir_source.errors import LandingUnreachable
 from fhir_source.folders import pull_folder
 from fhir_source.search import SearchPull
 from fhir_source.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from fhir_source.landing import LandingZone, Manifest
@@ -39,20 +41,37 @@ def pull(
     (type, rows) as they come. Raises a subclass of IessError; then there is no manifest, and the same call goes on
     with what is whole.
     """
-    committed = landing.find(source.name, pull_id)
-    if committed:
-        return committed
-    with landing.begin(source, pull_id) as writer:
-        committed = landing.find(source.name, pull_id)  # by the process that held the folder until now
+    with _landing_errors(source):
+        committed = landing.find(source.name, pull_id)
         if committed:
             return committed
-        if source.kind == "files":
-            manifest = pull_folder(writer, source, since, now, progress)
-        elif source.kind == "bulk":
-            manifest = asyncio.run(_bulk(source, writer, since, progress))
-        else:
-            manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
-        return writer.commit(manifest)
+        with landing.begin(source, pull_id) as writer:
+            committed = landing.find(source.name, pull_id)  # by the process that held the folder until now
+            if committed:
+                return committed
+            if source.kind == "files":
+                manifest = pull_folder(writer, source, since, now, progress)
+            elif source.kind == "bulk":
+                manifest = asyncio.run(_bulk(source, writer, since, progress))
+            else:
+                manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
+            return writer.commit(manifest)
+
+
+@contextlib.contextmanager
+def _landing_errors(source: Source) -> Iterator[None]:
+    """What the operating system says is about the landing zone: the other sides' errors have types of their own by
+    now.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LandingUnreachable(
+            f"The landing zone can't be read or written ({error.strerror or type(error).__name__})",
+            source=source.name,
+            kept="the files that were whole",
+            next_step="free the disk or mend the store, then run the pull again with the same id",
+        ) from error
 
 
 def start_export(
@@ -70,7 +89,7 @@ def start_export(
     """
     if landing.find(source.name, pull_id):
         return None
-    with landing.begin(source, pull_id) as writer:
+    with _landing_errors(source), landing.begin(source, pull_id) as writer:
         asyncio.run(_start(source, writer, since, remembered))
         return writer.units["export"].facts
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from fhir_source.errors import LandingDamaged, PullInProgress
-from fhir_source.landing import MANIFEST, LandedFile, Manifest, Role, digest
+from fhir_source.landing import LandedFile, Manifest, Role, digest
+from fhir_source.stores import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fhir_source.source import Source
+    from fhir_source.stores import Store
 
 _JOURNAL = ".journal.ndjson"
 _LOCK = ".lock"
@@ -48,7 +50,8 @@ class Unit:
 class PullWriter:
     """The open folder of one pull. Raises PullInProgress when another process has it open."""
 
-    def __init__(self, folder: Path, source: Source, pull_id: str) -> None:
+    def __init__(self, folder: Path, source: Source, pull_id: str, store: Store) -> None:
+        self._store = store
         self.folder = folder
         self.source = source
         self.pull_id = pull_id
@@ -107,6 +110,7 @@ class PullWriter:
         for stray in self.folder.iterdir():
             if stray.name not in {*listed, _LOCK, _JOURNAL}:
                 stray.unlink()
+        self._store.publish(self.folder, f"{self.source.name}/{self.pull_id}", manifest)
         temporary = self.folder / f".{MANIFEST}.tmp"
         with temporary.open("wb") as stream:
             stream.write(manifest.to_json())

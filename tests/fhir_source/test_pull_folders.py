@@ -12,7 +12,7 @@ import orjson
 import pyarrow
 import pytest
 
-from fhir_source.errors import LandingDamaged, PullInProgress, SettingsError, UnreadableInput
+from fhir_source.errors import LandingDamaged, LandingUnreachable, PullInProgress, SettingsError, UnreadableInput
 from fhir_source.landing import LandingZone, Manifest, read_lines
 from fhir_source.probe import probe
 from fhir_source.pull import pull
@@ -268,3 +268,46 @@ def test_two_at_once_on_one_pull(folder: Path, landing: LandingZone, copying: Ca
         copying(folder)
     assert raised.value.retriable
     assert copying(folder).counts == {"Patient": 2}
+
+
+def test_an_object_store_holds_whole_pulls_only(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort.write(folder, cohort.resources(3, 1))
+    source = Source(name="site", kind="files", url=str(folder))
+    bucket = fsspec.filesystem("memory")
+    here = LandingZone("memory://zone/landing", tmp_path / "here")
+    there = LandingZone("memory://zone/landing", tmp_path / "there")
+    try:
+        with monkeypatch.context() as broken:
+            broken.setattr(bucket, "pipe_file", lambda *_: (_ for _ in ()).throw(ConnectionError("store is down")))
+            with pytest.raises(LandingUnreachable):
+                pull(source, here, pull_id=PULL, since=None, now=NOW, cohort_codes=())
+        assert there.pulls("site") == []
+        manifest = pull(source, here, pull_id=PULL, since=None, now=NOW, cohort_codes=())
+        assert there.pulls("site") == [manifest]
+        there.verify(manifest)
+        assert [path.read_bytes() for _, path in there.paths(manifest)] == [
+            path.read_bytes() for _, path in here.paths(manifest)
+        ]
+        bucket.rm_file(f"/zone/landing/site/{PULL}/{manifest.files[0].path}")
+        with pytest.raises(LandingDamaged, match="is missing"):
+            LandingZone("memory://zone/landing", tmp_path / "third").verify(manifest)
+        there.remove(manifest)
+        assert here.pulls("site") == []
+    finally:
+        bucket.rm("/zone", recursive=True)
+
+
+def test_a_pull_can_be_removed(folder: Path, copying: Callable[..., Manifest], landing: LandingZone) -> None:
+    (folder / "Patient.ndjson").write_bytes(LINES[0])
+    manifest = copying(folder)
+    landing.remove(manifest)
+    assert landing.pulls("site") == []
+    assert not landing.folder("site", PULL).exists()
+
+
+def test_a_landing_zone_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    (folder / "Patient.ndjson").write_bytes(LINES[0])
+    (tmp_path / "occupied").write_bytes(b"a file where a folder should be")
+    source = Source(name="site", kind="files", url=str(folder))
+    with pytest.raises(LandingUnreachable, match="Not a directory"):
+        pull(source, LandingZone(str(tmp_path / "occupied")), pull_id=PULL, since=None, now=NOW, cohort_codes=())
