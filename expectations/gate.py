@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # rows just staged the planner has no statistics and expects one, and two rules took 3 s each over 3,000 rows, squared.
 _SESSION = (
     "-c default_transaction_read_only=on -c lock_timeout=60s -c statement_timeout=300s "
-    "-c enable_nestloop=off -c jit=off -c work_mem=64MB"
+    "-c enable_nestloop=off -c jit=off -c work_mem=64MB -c TimeZone=UTC"
 )
 _ENGINE_OPTIONS: Mapping[str, object] = {
     "isolation_level": "AUTOCOMMIT",

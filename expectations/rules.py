@@ -61,11 +61,12 @@ class Table:
     pull: str | None = "pull_id"
 
 
-#: Names that a rule may use. All but the last group stand for the rows of one pull; `pull` is one row: source,
-#: pull_id, and the pull's `day` (UTC). `held` is what the warehouse has of the source from earlier pulls; `loaded`,
-#: `loaded_ledger`, `watermark` and `gated` are what it recorded of all of them. `metric` is one run of the measures.
+#: Names that a rule may use. Most stand for the rows of one pull; `pull` is one row: source, pull_id, and the day (UTC)
+#: that its id names. `held` is what the warehouse has of the source from earlier pulls; `loaded`, `loaded_ledger`,
+#: `watermark` and `gated` are what it recorded of all of them. `metric` is one run of the measures.
 TABLES: Mapping[str, Table] = {
     "pull": Table("pull"),
+    "staged_pull": Table("ops.stg_pull"),
     "ledger": Table("ops.stg_ledger"),
     "resource": Table("clinical.stg_resource"),
     "conformance": Table("clinical.stg_conformance"),

@@ -67,7 +67,7 @@ def test_another_pull_and_another_source_are_not_looked_at(staging: Engine, stag
 
 def test_a_pull_that_nothing_was_staged_under_is_blocked(staging: Engine) -> None:
     report = gate.run(url_of(staging), "staged", source="nowhere", pull_id=PULL)
-    assert [result.rule_id for result in report.failed] == ["PUL-001"]
+    assert [result.rule_id for result in report.failed] == ["PUL-001", "PUL-002"]
     assert report.blocked
 
 
