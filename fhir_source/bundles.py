@@ -35,7 +35,7 @@ def lines(text: bytes) -> tuple[list[bytes], list[bytes]]:
         if isinstance(resource, dict):
             _resolve(resource, targets)
             rows.append(orjson.dumps(resource) + b"\n")
-    return rows, [_deletion(entry) for entry in entries if _is_deletion(entry)]
+    return rows, [deletion(entry["request"]["url"]) for entry in entries if _is_deletion(entry)]
 
 
 def _targets(entries: list[dict[str, Any]]) -> dict[str, str]:
@@ -69,6 +69,7 @@ def _is_deletion(entry: dict[str, Any]) -> bool:
     return isinstance(request, dict) and request.get("method") == "DELETE" and isinstance(request.get("url"), str)
 
 
-def _deletion(entry: dict[str, Any]) -> bytes:
-    request = {"method": "DELETE", "url": entry["request"]["url"]}
+def deletion(url: str) -> bytes:
+    """A line that says that `Type/id` is deleted, as the `deleted` files of a Bulk Data export do."""
+    request = {"method": "DELETE", "url": url}
     return orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": [{"request": request}]}) + b"\n"

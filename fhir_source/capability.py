@@ -28,7 +28,7 @@ class TypeOffer:
     """Search of one type. `parameters` is empty when the server doesn't list them."""
 
     parameters: frozenset[str] = frozenset()
-    includes: frozenset[str] = frozenset()
+    history: bool = False  # of the whole type
 
     def by_patient(self, resource_type: str) -> tuple[str, ...]:
         """Names of the parameters that select by patient, best first; none when the server lists others only."""
@@ -85,8 +85,7 @@ def read(statement: dict[str, Any], *, source: str, date: str | None = None) -> 
             if codes and not codes & _SEARCHING:
                 continue
             parameters = {str(parameter.get("name")) for parameter in _dicts(resource.get("searchParam"))}
-            includes = {str(name) for name in resource.get("searchInclude") or ()}
-            offers[str(resource.get("type"))] = TypeOffer(frozenset(parameters), frozenset(includes))
+            offers[str(resource.get("type"))] = TypeOffer(frozenset(parameters), "history-type" in codes)
     software = next(iter(_dicts([statement.get("software")])), {}).get("name")
     return Capability(
         fhir_version=_version(str(statement.get("fhirVersion", "")), source),

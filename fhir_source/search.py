@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fhir_source import references
+from fhir_source.bundles import deletion
 from fhir_source.capability import Capability, TypeOffer, ask
+from fhir_source.deletions import deleted_since
 from fhir_source.errors import PullIncomplete, SourceMisbehaved
 from fhir_source.instants import earlier, from_http, iso
 from fhir_source.landing import LandedFile, Manifest, read_lines
@@ -78,6 +80,8 @@ class SearchPull:
         patients = await self._patients(cohort.facts["members"], reverse=reverse)
         await self._everything_of(patients, capability, left_out)
         await self._referenced(left_out)
+        if self._asked_since and self.source.look_for_deletions:
+            await self._history(self._asked_since, capability, left_out)
         return self._manifest(cohort, capability, left_out)
 
     def _start_over_if_asked_otherwise(self) -> None:
@@ -180,11 +184,23 @@ class SearchPull:
                     raise PullIncomplete(
                         "A known Patient can be read, and yet no search finds it", source=self.source.name
                     )
-                entry = {"request": {"method": "DELETE", "url": f"Patient/{infant}"}}
-                spool.write(
-                    orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": [entry]}) + b"\n", 1
-                )
+                spool.write(deletion(f"Patient/{infant}"), 1)
             spool.finish("deleted.000.ndjson.gz", "Bundle")
+
+    async def _history(self, since: str, capability: Capability, left_out: list[str]) -> None:
+        """Land what the server's history says was deleted; whose it was, only the warehouse knows."""
+        if "history" in self.writer.units:
+            return
+        notes: list[str] = []
+        with self.writer.spool("history", role="deleted") as spool:
+            for name in self.source.types:
+                if name in left_out or not capability.offers.get(name, TypeOffer()).history:
+                    continue
+                gone, remark = await deleted_since(self._transport, name, since)
+                notes += [remark] if remark else []
+                for identity in gone:
+                    spool.write(deletion(f"{name}/{identity}"), 1)
+            spool.finish("deleted.001.ndjson.gz", "Bundle", notes=notes)
 
     async def _everything_of(self, patients: list[str], capability: Capability, left_out: list[str]) -> None:
         """All types of all infants: known ones since the last pull, new ones from the beginning."""

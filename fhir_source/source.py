@@ -67,6 +67,9 @@ class Source:
     attempts: int = 8  # of one request, before the pull gives up
     max_wait_seconds: float = 120.0  # longest sleep between two attempts, whatever Retry-After says
     token_origins: tuple[str, ...] = ()  # further origins (scheme://host:port) that may get the token, e.g. a file host
+    look_for_deletions: bool = (
+        True  # kind `search`, increments: in the history of each type, where the server offers it
+    )
     export_level: ExportLevel = "system"  # kind `bulk`
     group: str | None = None  # id of the Group to export, for export_level `group`
     type_filters: tuple[str, ...] = ()  # kind `bulk`: `_typeFilter` values, e.g. "Encounter?date=ge2024-01-01"

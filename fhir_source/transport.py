@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FHIR_JSON = "application/fhir+json"
+_ACCEPT = "application/fhir+json, application/json;q=0.9"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOST_REDIRECTS = 5
 _FIRST_BACKOFF = 0.5  # seconds, doubled from attempt to attempt
@@ -219,7 +219,7 @@ class Transport:
                         request.method,
                         url,
                         data=request.form,
-                        headers={"Accept": FHIR_JSON, **(given or {}), **authorisation},
+                        headers={"Accept": _ACCEPT, **(given or {}), **authorisation},
                     ) as response,
                 ):
                     self._answered = True

@@ -134,7 +134,6 @@ TRANSIENT: dict[str, Callable[[Seen, Reply], Reply]] = {
     "connection dropped in the page": cut(0.5),
     "connection stalled in the page": cut(0.5, stall=True),
     "gzip truncated": packed(0.6),
-    "expired token": status(503),
     "not JSON": _bytes(b"<html>gateway</html>"),
     "OperationOutcome with status 200": lambda seen, reply: dataclasses.replace(Reply.outcome(200)),
     "OperationOutcome inside, in part": rewrite(_partial),
@@ -384,6 +383,40 @@ def test_servers_with_ways_of_their_own(
 
     faulty.faults.append(Fault(searches, rewrite(UNUSUAL[way]), times=10_000))
     assert_whole(landing, pulling(faulty.base_url))
+
+
+def test_deletions_are_found_in_the_history(
+    tmp_path: Any, pulling: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    """The real server forgets `_since` in its next links: what was deleted before must not come again."""
+    import httpx
+
+    from synthetic.fhir_server import FhirServer
+
+    with FhirServer(tmp_path / "server") as changing, httpx.Client(base_url=changing.base_url) as client:
+        changing.load(cohort.write(tmp_path / "rows", cohort.resources(4, 0)))
+        client.delete("/Encounter/i-000-e0")
+        time.sleep(1.1)  # FHIR instants of the watermark have whole seconds
+        first = pulling(changing.base_url, pull_id="1")
+        time.sleep(1.1)
+        client.delete("/Encounter/i-001-e1")
+        client.delete("/Coverage/i-002-v")
+        client.delete("/Patient/i-003")
+        client.put("/Coverage/i-002-v", json=next(r for r in cohort.resources(4, 0) if r["id"] == "i-002-v"))
+        second = pulling(
+            changing.base_url,
+            pull_id="2",
+            since=first.transaction_time,
+            overlap_seconds=0,
+            known_infants=[f"i-00{n}" for n in range(4)],
+        )
+    assert landing.paths(first, role="deleted") == []
+    gone = {
+        orjson.loads(line)["entry"][0]["request"]["url"]
+        for _, path in landing.paths(second, role="deleted")
+        for line in read_lines(path)
+    }
+    assert gone == {"Encounter/i-001-e1", "Patient/i-003"}
 
 
 def test_absolute_references(tmp_path: Any, pulling: Callable[..., Manifest], landing: LandingZone) -> None:
