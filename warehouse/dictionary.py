@@ -29,9 +29,8 @@ def render() -> str:
     """The dictionary as Markdown, the same for the same models."""
     parts = [_HEAD, *_roles()]
     for schema, meaning in SCHEMAS.items():
-        parts.append(
-            f"## Schema `{schema}`\n\n{meaning} Read by: {', '.join(f'`{role}`' for role in _readers(schema))}.\n"
-        )
+        readers = ", ".join(f"`{role}`" for role in ("iess_loader", *READERS[schema]))
+        parts.append(f"## Schema `{schema}`\n\n{meaning} Read by: {readers}.\n")
         parts += [_view(view) for view in VIEWS if view.schema == schema]
         named = sorted(tables(schema), key=lambda table: table.name)
         parts += [_table(table) for table in named if not table.name.startswith("stg_")]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
+
+from warehouse.errors import StagingStale
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -152,7 +155,28 @@ def load(connection: Connection, source: str, pull_id: str, instant: datetime) -
             "count(*) FROM fate GROUP BY 1, 2"
         )
     )
-    counts: dict[str, dict[str, int]] = {}
-    for kind, fate, count in rows:
-        counts.setdefault(kind, {})[fate] = count
+    counts: dict[str, Counter[str]] = {}
+    for kind, fate, count in [*rows, *_unchanged(connection, source, pull_id)]:
+        counts.setdefault(kind, Counter())[fate] += count
     return {kind: Fates(**fates) for kind, fates in counts.items()}
+
+
+def _unchanged(connection: Connection, source: str, pull_id: str) -> list[tuple[str, str, int]]:
+    """(type, "unchanged", count) of what was staged by its key alone; it must still be held just so."""
+    rows = connection.execute(
+        text(
+            "SELECT s.resource_type, count(*), count(r.source) FROM clinical.stg_unchanged s "
+            "LEFT JOIN clinical.resource r ON (r.source, r.resource_type, r.resource_id, r.sha256) "
+            "= (s.source, s.resource_type, s.resource_id, s.sha256) "
+            "WHERE s.source = :source AND s.pull_id = :pull_id GROUP BY s.resource_type"
+        ),
+        {"source": source, "pull_id": pull_id},
+    ).all()
+    if any(staged != held for _, staged, held in rows):
+        raise StagingStale(
+            f"What pull {pull_id} was compared with has changed since it was staged",
+            source=source,
+            kept="the landed pull; the warehouse is as it was",
+            next_step="run `iess load` again, which selects, maps and loads it",
+        )
+    return [(kind, "unchanged", staged) for kind, staged, _ in rows]

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from fhir_mapping.select import Selection
     from fhir_source.landing import Manifest
 
-SELECTED = ("clinical.stg_resource", "clinical.stg_deletion", "ops.stg_ledger", "ops.stg_pull")
+SELECTED = (
+    "clinical.stg_resource",
+    "clinical.stg_unchanged",
+    "clinical.stg_deletion",
+    "ops.stg_ledger",
+    "ops.stg_pull",
+)
 MAPPED = ("clinical.stg_event", "clinical.stg_timeline", "clinical.stg_infant", "clinical.stg_conformance")
 _RESOURCE_COLUMNS = (
     "source",
@@ -65,16 +71,34 @@ _LEDGER_COLUMNS = ("received", "in_scope", "out_of_scope", "superseded", "delete
 
 
 def stage_selection(engine: Engine, manifest: Manifest, selection: Selection) -> None:
-    """Stage the selected resources, deletions, findings and counts of a pull, in one transaction."""
+    """Stage the selected resources, deletions, findings and counts of a pull, in one transaction.
+
+    Of a resource that the warehouse holds just so, only the key is staged: a pull without a change costs little.
+    """
     key = (manifest.source, manifest.pull_id)
     with translated(manifest.source), engine.begin() as connection:
         _serialise(connection, *key)
         clear(connection, *key)
+        held = _held(connection, manifest.source, selection.resources)
+        copy_rows(
+            connection,
+            "clinical.stg_unchanged",
+            ("source", "pull_id", "resource_type", "resource_id", "sha256", "infant"),
+            (
+                (*key, resource.type, resource.id, resource.sha256, held[resource.type, resource.id, resource.sha256])
+                for resource in selection.resources
+                if (resource.type, resource.id, resource.sha256) in held
+            ),
+        )
         copy_rows(
             connection,
             "clinical.stg_resource",
             _RESOURCE_COLUMNS,
-            (_resource_row(*key, resource) for resource in selection.resources),
+            (
+                _resource_row(*key, resource)
+                for resource in selection.resources
+                if (resource.type, resource.id, resource.sha256) not in held
+            ),
         )
         copy_rows(
             connection,
@@ -170,9 +194,10 @@ def stage_mapping(
 
 
 def staged_resources(engine: Engine, source: str, pull_id: str) -> list[Resource]:
-    """The staged resources of a pull, sorted by type and id, but those that were deleted later than they were updated.
+    """The staged resources of a pull that the warehouse does not hold just so, sorted by type and id.
 
-    (A later pull, loaded before this one, may have told of the deletion.)
+    Those are left out that were deleted later than they were updated: a later pull, loaded before this one, may
+    have told of the deletion.
     """
     with translated(source), engine.connect() as connection:
         rows = connection.execute(
@@ -227,6 +252,25 @@ def touched_infants(engine: Engine, source: str, pull_id: str) -> frozenset[str]
     """
     with translated(source), engine.connect() as connection:
         return state.touched(connection, source, pull_id)
+
+
+def _held(connection: Connection, source: str, resources: Iterable[Resource]) -> dict[tuple[str, str, str], str | None]:
+    """Of these resources, those that are held with the same hash and could be read: (type, id, hash) -> infant."""
+    ids: dict[str, list[str]] = {}
+    for resource in resources:
+        ids.setdefault(resource.type, []).append(resource.id)
+    found: dict[tuple[str, str, str], str | None] = {}
+    for kind, wanted in ids.items():
+        rows = connection.execute(
+            text(
+                "SELECT r.resource_id, r.sha256, r.infant FROM unnest(CAST(:ids AS text[])) AS id "
+                "JOIN clinical.resource r ON r.source = :source AND r.resource_type = :kind AND r.resource_id = id "
+                "WHERE NOT r.deleted AND NOT r.quarantined"
+            ),
+            {"source": source, "kind": kind, "ids": wanted},
+        )
+        found.update({(kind, identity, sha256): infant for identity, sha256, infant in rows})
+    return found
 
 
 def clear(connection: Connection, source: str, pull_id: str) -> None:

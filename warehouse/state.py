@@ -154,6 +154,9 @@ def touched(connection: Connection, source: str, pull_id: str) -> frozenset[str]
             )
             SELECT infant FROM arrived WHERE infant IS NOT NULL
             UNION
+            SELECT infant FROM clinical.stg_unchanged
+             WHERE source = :source AND pull_id = :pull_id AND infant IS NOT NULL
+            UNION
             SELECT infant FROM lost WHERE infant IS NOT NULL
             UNION
             SELECT substr(key, 9) FROM owner_keys WHERE starts_with(key, 'Patient/')

@@ -29,14 +29,13 @@ MRN = [{"system": "urn:mrn", "value": "erasable-mrn"}]
 
 
 def cohort(pull_id: str = "20260105T000000Z") -> Pull:
-    by_identifier = {"subject": {"identifier": MRN[0]}, "code": {"text": "EEG"}}
     return Pull(
         pull_id,
         [
             patient("erasable", identifier=MRN),
             condition("erasable"),
             visit("erasable", "2026-01-04"),
-            resource("Procedure", "erasable-eeg", **by_identifier),
+            resource("Procedure", "erasable-eeg", subject={"identifier": MRN[0]}, code={"text": "EEG"}),
             *(patient("kept"), condition("kept"), visit("kept", "2026-01-05")),
         ],
         quarantined=[

@@ -217,6 +217,24 @@ class StagedResource(Base):
     body: Mapped[dict[str, Any]] = mapped_column(JSON, comment="the resource as JSON text")
 
 
+class StagedUnchanged(Base):
+    """Staging of what is held already."""
+
+    __tablename__ = "stg_unchanged"
+    __table_args__ = (
+        {
+            "schema": "clinical",
+            "comment": "Resources of a pull that the warehouse holds just so. Grain: pull, type, id.",
+        },
+    )
+    source: Mapped[str] = source_key()
+    pull_id: Mapped[str] = pull_key()
+    resource_type: Mapped[str] = mapped_column(primary_key=True, comment=_TYPE)
+    resource_id: Mapped[str] = mapped_column(primary_key=True, comment=_ID)
+    sha256: Mapped[str] = mapped_column(comment="SHA-256 of the line as received, hex")
+    infant: Mapped[str | None] = mapped_column(comment=_INFANT)
+
+
 class StagedDeletion(Base):
     """Staging of deletions."""
 

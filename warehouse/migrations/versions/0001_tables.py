@@ -1104,6 +1104,25 @@ def upgrade() -> None:
         comment="Timelines of the infants that a pull touched, before its load. Grain: pull, infant.",
     )
     op.create_table(
+        "stg_unchanged",
+        sa.Column(
+            "source", sa.Text(), nullable=False, comment="name of the source: one FHIR server or folder, one site"
+        ),
+        sa.Column("pull_id", sa.Text(), nullable=False, comment="id of the pull, a sortable instant: 20261123T070000Z"),
+        sa.Column("resource_type", sa.Text(), nullable=False, comment="FHIR resource type"),
+        sa.Column("resource_id", sa.Text(), nullable=False, comment="FHIR resource id, unique within source and type"),
+        sa.Column("sha256", sa.Text(), nullable=False, comment="SHA-256 of the line as received, hex"),
+        sa.Column(
+            "infant",
+            sa.Text(),
+            nullable=True,
+            comment="Patient id that the resource belongs to, before merges; empty when shared, or known by identifier only",
+        ),
+        sa.PrimaryKeyConstraint("source", "pull_id", "resource_type", "resource_id", name=op.f("pk_stg_unchanged")),
+        schema="clinical",
+        comment="Resources of a pull that the warehouse holds just so. Grain: pull, type, id.",
+    )
+    op.create_table(
         "erasure",
         sa.Column(
             "source", sa.Text(), nullable=False, comment="name of the source: one FHIR server or folder, one site"
@@ -1358,6 +1377,7 @@ def downgrade() -> None:
     op.drop_table("hash_key", schema="ops")
     op.drop_table("gate_result", schema="ops")
     op.drop_table("erasure", schema="ops")
+    op.drop_table("stg_unchanged", schema="clinical")
     op.drop_table("stg_timeline", schema="clinical")
     op.drop_table("stg_resource", schema="clinical")
     op.drop_table("stg_quarantine", schema="clinical")
