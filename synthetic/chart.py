@@ -14,7 +14,6 @@ from synthetic.codings import (
     CORE,
     CPT,
     PARTICIPATION,
-    UCUM,
     US_CORE,
     VERIFICATION,
     coding,
@@ -25,7 +24,6 @@ from synthetic.directory import reference
 Fhir = dict[str, Any]
 
 _VISIT_CODES = {"AMB": "99213", "EMER": "99284", "IMP": "99222", "VR": "99442"}
-_ROUTE = {"oral": ("26643006", "Oral"), "injection": ("78421000", "Intramuscular"), "eye": ("54485002", "Ophthalmic")}
 #: Resource type -> what its ids begin with.
 _SHORT = {
     "RelatedPerson": "r",
@@ -259,77 +257,9 @@ class Chart:
             body["encounter"] = refer(encounter)
         return self.add("DiagnosticReport", day, body, "us-core-diagnosticreport-note")
 
-    def medication_request(
-        self,
-        medication: Fhir,
-        day: date,
-        encounter: Fhir | None,
-        *,
-        status: str = "active",
-        dose: Fhir | None = None,
-        supply_days: int | None = None,
-        reason: Fhir | None = None,
-        reason_reference: Fhir | None = None,
-        by: str = "neurologist-1",
-    ) -> Fhir | None:
-        if day > self.stop:
-            return None
-        body: Fhir = {"status": status, "intent": "order", **medication, "subject": self.subject}
-        if encounter:
-            body["encounter"] = refer(encounter)
-        body["authoredOn"] = self.time(day, 840)
-        body["requester"] = self.practitioner(by)
-        if reason:
-            body["reasonCode"] = [reason]
-        if reason_reference:
-            body["reasonReference"] = [refer(reason_reference)]
-        if dose:
-            body["dosageInstruction"] = [dose]
-        if supply_days:
-            body["dispenseRequest"] = {
-                "expectedSupplyDuration": {"value": supply_days, "unit": "days", "system": UCUM, "code": "d"}
-            }
-        return self.add("MedicationRequest", day, body, "us-core-medicationrequest")
-
-    def administration(
-        self, medication: Fhir, day: date, encounter: Fhir, order: Fhir | None, status: str
-    ) -> Fhir | None:
-        if day > self.stop:
-            return None
-        body: Fhir = {"status": status, **medication, "subject": self.subject, "context": refer(encounter)}
-        body["effectiveDateTime"] = self.time(day, 900)
-        if order:
-            body["request"] = refer(order)
-        return self.add("MedicationAdministration", day, body)
-
-    def dispense(self, medication: Fhir, day: date, order: Fhir | None, days: int) -> Fhir | None:
-        if day > self.stop:
-            return None
-        body: Fhir = {
-            "status": "completed",
-            **medication,
-            "subject": self.subject,
-            "daysSupply": {"value": days, "unit": "days", "system": UCUM, "code": "d"},
-            "whenHandedOver": self.time(day, 1020),
-        }
-        if order:
-            body["authorizingPrescription"] = [refer(order)]
-        return self.add("MedicationDispense", day, body, "us-core-medicationdispense")
-
     def practitioner(self, name: str) -> Fhir:
         return reference("Practitioner", self.prefix, name)
 
 
 def refer(resource: Fhir) -> Fhir:
     return {"reference": f"{resource['resourceType']}/{resource['id']}"}
-
-
-def dose(route: str, quantity: float, unit: str, times_a_day: int) -> Fhir:
-    """Dosage of `quantity` `unit` (UCUM), so many times a day."""
-    code, text = _ROUTE[route]
-    return {
-        "text": f"{quantity:g} {unit} {times_a_day} times a day",
-        "timing": {"repeat": {"frequency": times_a_day, "period": 1, "periodUnit": "d"}},
-        "route": concept("http://snomed.info/sct", code, text),
-        "doseAndRate": [{"doseQuantity": {"value": quantity, "unit": unit, "system": UCUM, "code": unit}}],
-    }

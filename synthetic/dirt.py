@@ -10,8 +10,8 @@ from zlib import crc32
 
 import orjson
 
-from synthetic.chart import dose
 from synthetic.codings import ICD10, RXNORM, SNOMED, VERIFICATION, concept
+from synthetic.medicines import dose, medication_request
 from synthetic.visits import NEUROLOGY_SERVICE
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def enter_in_error(chart: Chart, day: date, draw: Random) -> Fhir | None:
         return chart.service_request(
             concept(SNOMED, "306263000", "Referral to neurologist"), day, None, status="entered-in-error"
         )
-    return chart.medication_request(
+    return medication_request(
+        chart,
         {"medicationCodeableConcept": concept(RXNORM, "14851", "Vigabatrin")},
         day,
         None,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from synthetic.codings import ICD10, LOINC, RXNORM, SNOMED, concept
+from synthetic.medicines import administration
 from synthetic.visits import NEUROLOGY_SERVICE
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _earlier_event(chart: Chart, course: IessCourse, before: int) -> None:
 def _at_neurology(chart: Chart, course: IessCourse, neurology: Fhir) -> None:
     if "stimulation_test" in course.traits:
         cosyntropin = {"medicationCodeableConcept": concept(RXNORM, "2890", "Cosyntropin 0.25 mg")}
-        chart.administration(cosyntropin, course.neurology, neurology, None, "completed")
+        administration(chart, cosyntropin, course.neurology, neurology, None, "completed")
     if "not_given" in course.traits:
         vigabatrin = {"medicationCodeableConcept": concept(RXNORM, "14851", "Vigabatrin")}
-        chart.administration(vigabatrin, course.neurology, neurology, None, "not-done")
+        administration(chart, vigabatrin, course.neurology, neurology, None, "not-done")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from synthetic.rates import Rates
 
 _TRUTH = "truth.csv"
+_UNFINISHED = "truth.csv.part"
 
 
 @dataclass
@@ -69,7 +70,7 @@ def generate(out: Path, options: SynthOptions, progress: Callable[[int], None] |
     options.check()
     _make_room(out)
     report = SynthReport(folders=[out / site.name for site in options.sites], truth=out / _TRUTH)
-    unfinished = out / f"{_TRUTH}.part"
+    unfinished = out / _UNFINISHED
     with ExitStack() as stack:
         truth = TruthFile(stack.enter_context(unfinished.open("w", encoding="utf-8", newline="")))
         folders = [stack.enter_context(ExportFolder(f, compress=options.compress)) for f in report.folders]
@@ -182,15 +183,15 @@ def _write_directory(folder: ExportFolder, number: int, options: SynthOptions, r
 
 
 def _make_room(out: Path) -> None:
-    """Remove an earlier cohort; refuse to mix with anything else."""
+    """Remove an earlier cohort, whole or broken off; refuse to mix with anything else."""
     if out.exists() and any(out.iterdir()):
-        if not (out / _TRUTH).exists():
+        if not any((out / name).exists() for name in (_TRUTH, _UNFINISHED)):
             raise SettingsError(
                 "The folder for the synthetic cohort is not empty and holds no earlier one",
                 file=out.name,
                 next_step="name an empty folder",
             )
-        (out / _TRUTH).unlink()
+        (out / _TRUTH).unlink(missing_ok=True)
         for old in sorted(out.glob("*/*.ndjson*")):
             old.unlink()
     out.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from synthetic.chart import dose
 from synthetic.codings import FIRST_LINE, OTHER_DRUGS, RXNORM, concept
 from synthetic.directory import reference
+from synthetic.medicines import administration, dispense, dose, medication_request
 
 if TYPE_CHECKING:
     from random import Random
@@ -32,16 +32,16 @@ def write_treatment(
     """
     start = course.first_line
     if "cancelled_first_order" in course.traits and start and start > course.diagnosis:
-        chart.medication_request(_product("vigabatrin", 0), course.diagnosis, None, status="cancelled")
+        medication_request(chart, _product("vigabatrin", 0), course.diagnosis, None, status="cancelled")
     if course.first_treatment and course.first_treatment != start:
         drug = course.first_treatment_drug
         medication = {"medicationCodeableConcept": concept(RXNORM, OTHER_DRUGS[drug], drug.title())}
-        chart.medication_request(medication, course.first_treatment, None, dose=dose("oral", 100, "mg", 2))
+        medication_request(chart, medication, course.first_treatment, None, dose=dose("oral", 100, "mg", 2))
     order_alone = _first_line(chart, course, start, draw, neurology, diagnosis) if start else None
     if "eye_drops" in course.traits:
         drops = {"medicationCodeableConcept": concept(RXNORM, "8638", "Prednisolone acetate 1% eye drops")}
         day = course.diagnosis + timedelta(days=20)
-        chart.medication_request(drops, day, None, dose=dose("eye", 1, "[drp]", 4), supply_days=7)
+        medication_request(chart, drops, day, None, dose=dose("eye", 1, "[drp]", 4), supply_days=7)
     return order_alone
 
 
@@ -64,7 +64,8 @@ def _first_line(
     ordered = max(start - timedelta(days=wait), min(course.diagnosis, start))
     # A steroid long after the diagnosis could be for anything, unless the order says what for.
     reasoned = draw.random() < 0.5 or (start - course.diagnosis).days > 40
-    order = chart.medication_request(
+    order = medication_request(
+        chart,
         medication,
         ordered,
         neurology if ordered == course.neurology else None,
@@ -74,9 +75,9 @@ def _first_line(
     )
     proof = None
     if given and neurology is not None:
-        proof = chart.administration(medication, start, neurology, order, "completed")
+        proof = administration(chart, medication, start, neurology, order, "completed")
     elif handed_over:
-        proof = chart.dispense(medication, start, order, 14)
+        proof = dispense(chart, medication, start, order, 14)
     return ordered if order is not None and proof is None else None
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from synthetic.chart import dose
 from synthetic.codings import ICD10, LOCAL, NUCC, OTHER_DRUGS, RXNORM, SNOMED, concept
 from synthetic.course import Course, draw_traits
 from synthetic.demographics import interpreter_extension, interpreter_on_encounter
+from synthetic.medicines import dose, medication_request
 from synthetic.visits import croup, eeg, neurology_visit, referral_elsewhere, well_visits
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _other_epilepsy(chart: Chart, day: date, rates: Rates, draw: Random) -> None
     eeg(chart, seen, visit, draw)
     drug = draw.choice(("levetiracetam", "levetiracetam", "phenobarbital", "valproate"))
     medication = {"medicationCodeableConcept": concept(RXNORM, OTHER_DRUGS[drug], drug.title())}
-    chart.medication_request(medication, seen, visit, dose=dose("oral", 100, "mg", 2))
+    medication_request(chart, medication, seen, visit, dose=dose("oral", 100, "mg", 2))
 
 
 def _neurology_follow_up(chart: Chart, day: date, rates: Rates, draw: Random) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from synthetic.chart import dose
 from synthetic.codings import (
     CPT,
     DEXAMETHASONE,
@@ -18,6 +17,7 @@ from synthetic.codings import (
     SNOMED,
     concept,
 )
+from synthetic.medicines import administration, dose, medication_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,8 @@ def croup(chart: Chart, day: date) -> None:
         return
     reason = concept(ICD10, "J05.0", "Croup")
     chart.condition(reason, day, visit)
-    chart.medication_request(
+    medication_request(
+        chart,
         {"medicationCodeableConcept": concept(RXNORM, "8638", "Prednisolone 15 mg/5 mL")},
         day,
         visit,
@@ -98,8 +99,13 @@ def croup(chart: Chart, day: date) -> None:
         reason=reason,
         by="emergency-1",
     )
-    chart.administration(
-        {"medicationCodeableConcept": concept(RXNORM, DEXAMETHASONE, "Dexamethasone")}, day, visit, None, "completed"
+    administration(
+        chart,
+        {"medicationCodeableConcept": concept(RXNORM, DEXAMETHASONE, "Dexamethasone")},
+        day,
+        visit,
+        None,
+        "completed",
     )
 
 
