@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
-from math import exp, log
+from math import log
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,14 +48,3 @@ class WaitModel:
 
 
 _ON_TIME_REACHED = tuple(reached / sum(_ON_TIME) for reached in accumulate(_ON_TIME))
-
-
-def odds_ratio(exposed_late: int, exposed_on_time: int, other_late: int, other_on_time: int) -> tuple[float, float]:
-    """Sample odds ratio and the standard error of its logarithm, to check a cohort against what was asked."""
-    ratio = exposed_late * other_on_time / (exposed_on_time * other_late)
-    error = sum(1 / cell for cell in (exposed_late, exposed_on_time, other_late, other_on_time)) ** 0.5
-    return ratio, error
-
-
-def interval(ratio: float, error: float, z: float = 1.96) -> tuple[float, float]:
-    return exp(log(ratio) - z * error), exp(log(ratio) + z * error)
