@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from surveillance.cohort import last_complete_week, measured
+from surveillance.comparisons import checked, compare
 from surveillance.estimates.estimate import LEVEL, Estimate
 from surveillance.measures.registry import DIMENSIONS, REFERENCES, UNKNOWN, Measure
 from surveillance.strata import Stratum
@@ -50,7 +51,32 @@ def result_rows(
             }
             for scope, members in _scopes(inside, measure, window, settings):
                 rows += [{**frame, "scope": scope, **row} for row in _strata(members, scope, settings)]
+            if window == "cumulative" and _charted(measure, settings):
+                rows += [{**frame, **row} for row in _deeper(inside, measure, settings)]
     return rows
+
+
+def _charted(measure: Measure, settings: SurveillanceSettings) -> bool:
+    return any(chart.measure == measure.id for chart in settings.charts)
+
+
+def _deeper(infants: pd.DataFrame, measure: Measure, settings: SurveillanceSettings) -> Iterator[dict[str, Any]]:
+    groups: dict[tuple[str, str], Stratum] = {}
+
+    def stratum(dimension: str, value: str) -> Stratum:
+        if (dimension, value) not in groups:
+            members = infants if value == EVERYONE else infants[infants[dimension] == value]
+            groups[dimension, value] = _stratum(members, settings)
+        return groups[dimension, value]
+
+    for found in compare(infants, measure.id, settings):
+        finding = checked(found)
+        theirs = stratum(finding.dimension, finding.reference).counts if finding.reference else {}
+        unknown = sum(stratum(finding.dimension, value).counts["n_matured"] for value in sorted(UNKNOWN))
+        reference = {"n_reference": theirs.get("n_matured"), "n_late_reference": theirs.get("n_late")}
+        mine = stratum(finding.dimension, finding.value)
+        row = _row(mine, finding.dimension, finding.value, finding.reference, unknown, finding.estimate, reference)
+        yield {**row, "scope": finding.scope, "adjustment_set": finding.adjustment}
 
 
 def _windows(as_of: date, settings: SurveillanceSettings) -> tuple[tuple[str, date | None], ...]:
@@ -62,8 +88,7 @@ def _scopes(
     infants: pd.DataFrame, measure: Measure, window: str, settings: SurveillanceSettings
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "network", infants
-    charted = any(chart.measure == measure.id for chart in settings.charts)
-    if charted and window == "cumulative" and infants["source"].nunique() > 1:
+    if _charted(measure, settings) and window == "cumulative" and infants["source"].nunique() > 1:
         for source, members in infants.groupby("source", sort=True):
             yield f"site:{source}", members
 

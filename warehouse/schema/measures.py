@@ -94,7 +94,9 @@ class _Result:
     ci_kind: Mapped[str | None] = mapped_column(comment="fixed:<name> or anytime:<name>")
     se: Mapped[float | None] = mapped_column(comment="standard error")
     p_value: Mapped[float | None] = mapped_column(comment="where the method has one")
-    adjustment_set: Mapped[str] = mapped_column(comment="what was adjusted for; none, site, clinical_need ...")
+    adjustment_set: Mapped[str] = mapped_column(
+        primary_key=True, comment="what was adjusted for: none, site, clinical_need:age ..."
+    )
     null_expectation: Mapped[float | None] = mapped_column(comment="expected value of an index without any disparity")
     quality_flags: Mapped[str] = mapped_column(comment="semicolon between")
     not_estimable_reason: Mapped[str | None] = mapped_column(comment="why a value or a bound is missing")

@@ -115,7 +115,10 @@ def upgrade() -> None:
         sa.Column("se", sa.Double(), nullable=True, comment="standard error"),
         sa.Column("p_value", sa.Double(), nullable=True, comment="where the method has one"),
         sa.Column(
-            "adjustment_set", sa.Text(), nullable=False, comment="what was adjusted for; none, site, clinical_need ..."
+            "adjustment_set",
+            sa.Text(),
+            nullable=False,
+            comment="what was adjusted for: none, site, clinical_need:age ...",
         ),
         sa.Column(
             "null_expectation", sa.Double(), nullable=True, comment="expected value of an index without any disparity"
@@ -132,6 +135,7 @@ def upgrade() -> None:
             "window_kind",
             "estimand",
             "method",
+            "adjustment_set",
             name=op.f("pk_metric_result"),
         ),
         schema="analytics",
@@ -380,7 +384,10 @@ def upgrade() -> None:
         sa.Column("se", sa.Double(), nullable=True, comment="standard error"),
         sa.Column("p_value", sa.Double(), nullable=True, comment="where the method has one"),
         sa.Column(
-            "adjustment_set", sa.Text(), nullable=False, comment="what was adjusted for; none, site, clinical_need ..."
+            "adjustment_set",
+            sa.Text(),
+            nullable=False,
+            comment="what was adjusted for: none, site, clinical_need:age ...",
         ),
         sa.Column(
             "null_expectation", sa.Double(), nullable=True, comment="expected value of an index without any disparity"
@@ -397,6 +404,7 @@ def upgrade() -> None:
             "window_kind",
             "estimand",
             "method",
+            "adjustment_set",
             name=op.f("pk_metric_result"),
         ),
         schema="published",
