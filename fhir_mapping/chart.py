@@ -62,7 +62,7 @@ class Chart:
 
     @property
     def horizon(self) -> date | None:
-        """The last day that is known of: the as-of date (the run puts the data-through date there when none is asked)."""
+        """The last day that is known of: the as-of date, or the reach of the data, which the run puts there."""
         return self.settings.as_of
 
     @cached_property

@@ -85,7 +85,8 @@ def is_local(body: Json, drug_words: str, form: Json, chart: Chart) -> bool:
         return True
     if "route_systemic" in roles:
         return False
-    words = f"{drug_words} ; {words_of([*routes, form])} ; {' '.join(text(d.get('text')) for d in medication_dosages(body))}"
+    said = " ".join(text(item.get("text")) for item in medication_dosages(body))
+    words = f"{drug_words} ; {words_of([*routes, form])} ; {said}"
     return bool(_LOCAL_WORDS.search(words))
 
 

@@ -1,7 +1,7 @@
 """One infant's record to one row of the timeline: the rules of clinical.md, in their order.
 
-Pure: the same record, settings and value sets give the same row. Never raises for what a record holds: an element that a
-rule needs and that can't be read puts its resource in quarantine, and the rest is mapped.
+Pure: the same record, settings and value sets give the same row. Never raises for what a record holds: an element
+that a rule needs and that can't be read puts its resource in quarantine, and the rest is mapped.
 """
 
 from __future__ import annotations
@@ -287,9 +287,10 @@ class _Assembly:
         flags, treated = self.chart.flags, self.treatment.first
         for item in self.case.members:
             recorded = item.diagnosis.recorded
-            if item.rule == "M7.3" and treated is not None and recorded is not None:
-                if (recorded.low - treated.when.high).days > _RETRO_DAYS:
-                    flags.add("retro_recorded")
+            if item.rule != "M7.3" or treated is None or recorded is None:
+                continue
+            if (recorded.low - treated.when.high).days > _RETRO_DAYS:
+                flags.add("retro_recorded")
         if self.case.cohort in {"probable", "possible"} and all(item.diagnosis.suspected for item in self.case.members):
             flags.add("unconfirmed_only")
 

@@ -1,7 +1,7 @@
 """Who is a neurologist: by specialty code first, by name second (clinical.md 1.4 and 1.5).
 
-The NUCC prefix 2084 is psychiatry *and* neurology, and every hospital has a "neuropsychology" and a "neurosurgery": so codes are
-listed one by one, and a name must match the allow pattern and not the deny pattern.
+The NUCC prefix 2084 is psychiatry *and* neurology, and every hospital has a "neuropsychology" and a "neurosurgery":
+so codes are listed one by one, and a name must match the allow pattern and not the deny pattern.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ _ISO_639_2 = {
 }  # fmt: skip
 _LANGUAGE_TEXT = {
     "english": "en", "spanish": "es", "portuguese": "pt", "haitian creole": "ht", "chinese": "zh", "mandarin": "zh",
-    "cantonese": "zh", "vietnamese": "vi", "arabic": "ar", "russian": "ru", "french": "fr", "somali": "so", "korean": "ko",
+    "cantonese": "zh", "vietnamese": "vi", "arabic": "ar", "russian": "ru", "french": "fr", "somali": "so",
+    "korean": "ko",
     "tagalog": "tl", "polish": "pl", "hindi": "hi", "bengali": "bn", "urdu": "ur", "german": "de", "italian": "it",
     "japanese": "ja", "khmer": "km", "nepali": "ne", "amharic": "am", "swahili": "sw", "thai": "th",
 }  # fmt: skip
@@ -222,7 +223,7 @@ def _tag(concept: Json) -> str | None:
 
 
 def interpreter_of(chart: Chart, visits: Iterable[Resource]) -> str:
-    """Whether an interpreter is needed: from the Patient, else from any visit (yes before no); unknown when not told."""
+    """Whether an interpreter is needed: by the Patient, else by any visit (yes before no); unknown when not told."""
     said = [answer for patient in chart.patients for answer in _interpreter(patient, chart)]
     said = said or [answer for visit in visits for answer in _interpreter(visit, chart)]
     return "yes" if "yes" in said else ("no" if "no" in said else "unknown")

@@ -106,9 +106,9 @@ def _part(codings: list[tuple[str, str]], when: DateRange, chart: Chart) -> Part
 def first_eeg(studies: Iterable[Study], chart: Chart) -> tuple[Milestone | None, list[DateRange]]:
     """(M6, the date of every EEG event).
 
-    Studies within 48 h are one event, dated by its earliest technical code; a professional code, dated on completion, dates an
-    event only when there is nothing else; set-up alone is no EEG. Studies of the newborn (before the youngest age at
-    which spasms count) belong to another episode (ruling 16).
+    Studies within 48 h are one event, dated by its earliest technical code; a professional code, dated on completion,
+    dates an event only when there is nothing else; set-up alone is no EEG. Studies of the newborn (before the youngest
+    age at which spasms count) belong to another episode (ruling 16).
     """
     ordered = sorted(studies, key=lambda item: (*item.when.sort_key, item.resource.type, item.resource.id))
     events: list[list[Study]] = []

@@ -240,8 +240,8 @@ def _course(drug: str, doses: Sequence[Dose]) -> Course:
 def is_first_line(course: Course, anchors: Sequence[DateRange], cases: frozenset[tuple[str, str]]) -> str | None:
     """The rule by which a course is first-line, or None.
 
-    ACTH and vigabatrin always are. An oral steroid is when its reason is IESS, or when it starts from 1 day before to 60 days
-    after an IESS diagnosis or EEG (`anchors`) at a high dose or for long: otherwise it is for croup or asthma.
+    ACTH and vigabatrin always are. An oral steroid is when its reason is IESS, or when it starts from 1 day before to
+    60 days after an IESS diagnosis or EEG (`anchors`) at a high dose or for long: otherwise it is for croup or asthma.
     """
     if course.drug not in FIRST_LINE:
         return None

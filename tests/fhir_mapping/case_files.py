@@ -47,8 +47,8 @@ def scenes() -> list[Scene]:
     for path in case_paths():
         case = json.loads(path.read_text(encoding="utf-8"))
         for scene in case["scenes"]:
-            for release in case.get("releases", ["R4", "R5"]):
-                found.append(_scene(path.stem, case, scene, release))
+            releases = case.get("releases", ["R4", "R5"])
+            found += [_scene(path.stem, case, scene, release) for release in releases]
     return found
 
 

@@ -1,0 +1,47 @@
+"""`explain`: an infant's timeline as a person reads it."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhir_mapping.assemble import infant_records
+from fhir_mapping.explain import explain
+from tests.fhir_mapping.case_files import Scene, as_resource, run, scenes
+
+BY_LABEL = {scene.label: scene for scene in scenes()}
+
+
+def _told(scene: Scene) -> str:
+    records = infant_records(as_resource(body) for body in scene.resources)
+    record = next(record for record in records if record.infant == scene.infant)
+    return explain(record, run(scene))
+
+
+def test_a_referred_infant() -> None:
+    told = _told(BY_LABEL["g20_seen_before_referral:in order:R4"])
+    assert "2024-04-01  Referral to neurology" in told
+    assert "ServiceRequest/r/-, rule M3.1" in told
+    assert "I2   first provider to neurologist (primary): 33 days; over 7 days: yes" in told
+    assert "Way to neurology: by a referral." in told
+    assert "ServiceRequest/r/- led to Encounter/n/- (inferred)" in told
+    assert told.index("First provider") < told.index("Referral to neurology") < told.index("Seen by neurology")
+
+
+def test_a_waiting_infant() -> None:
+    told = _told(BY_LABEL["g46_still_waiting:ten days so far:R4"])
+    assert "first provider to neurologist (primary): 10 days so far; over 7 days: yes" in told
+    assert "2024-03-11  Observation ends" in told
+
+
+def test_an_infant_without_a_timeline_and_what_could_not_be_read() -> None:
+    told = _told(BY_LABEL["g50_preterm:unreadable birth date: quarantine:R4"])
+    assert "No timeline: there is no birth date that can be read." in told
+    assert "Patient/infant: Patient.birthDate is needed and can't be read" in told
+    assert "15/10/2023" not in told
+
+
+@pytest.mark.parametrize("scene", list(BY_LABEL.values())[::7], ids=lambda scene: scene.label)
+def test_every_case_can_be_told(scene: Scene) -> None:
+    told = _told(scene)
+    assert told.endswith("\n")
+    assert "None" not in told
