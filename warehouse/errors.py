@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fhir_source.errors import IessError
 
@@ -145,11 +146,29 @@ def _never_connected(error: DBAPIError) -> bool:
 
 @contextmanager
 def translated(source: str | None = None) -> Iterator[None]:
-    """Turns database errors inside the block into typed errors. The original is dropped: its text may hold values."""
+    """Turns database errors inside the block into typed errors.
+
+    The original is dropped, and emptied too: it stays reachable as `__context__`, and its text may hold values.
+    """
     failed: IessError | None = None
     try:
         yield
+    except PoolTimeout:
+        failed = DatabaseFull("No connection to the database became free in time", source=source, kept=_KEPT)
     except DBAPIError as error:
         failed = translate(error, source=source)
+        _empty(error)
+    except StatementError as error:
+        failed = WarehouseFailed(
+            f"A value could not be sent to the database ({type(error.orig).__name__})", source=source, kept=_KEPT
+        )
+        _empty(error)
     if failed is not None:
         raise failed from None
+
+
+def _empty(error: StatementError) -> None:
+    if error.orig is not None:
+        error.orig.args = ()
+    error.__cause__ = error.__context__ = error.orig = error.statement = error.params = None
+    error.args = ()

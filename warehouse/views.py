@@ -132,6 +132,47 @@ VIEWS: tuple[View, ...] = (
         "WHERE p.source = w.source ORDER BY p.sequence DESC LIMIT 1) last ON true",
     ),
     View(
+        "ops.v_completeness",
+        "What arrived from each source, by week of the pull (Monday, UTC). `state` is missing for a week without a "
+        "load of a source that had one before: nothing is known of it, which is not 0. Shares are of timelines "
+        "opened in that week; the lag is from a milestone's day to the pull that first told of it. Grain: source, week.",
+        """
+        WITH loaded AS (
+            SELECT source, date_trunc('week', known_at AT TIME ZONE 'UTC')::date AS week, pull_id, attempt, complete
+              FROM ops.pull
+        ), weeks AS (
+            SELECT s.source, w::date AS week
+              FROM (SELECT source, min(week) AS first FROM loaded GROUP BY source) s
+              CROSS JOIN LATERAL generate_series(s.first, (SELECT max(week) FROM loaded), interval '7 days') w
+        ), received AS (
+            SELECT l.source, l.week, count(DISTINCT l.pull_id) AS pulls, bool_and(l.complete) AS complete,
+                   sum(g.received) AS received, sum(g.loaded) AS loaded, sum(g.quarantined) AS quarantined
+              FROM loaded l LEFT JOIN ops.ledger g USING (source, pull_id, attempt) GROUP BY 1, 2
+        ), opened AS (
+            SELECT t.source, date_trunc('week', t.valid_from AT TIME ZONE 'UTC')::date AS week,
+                   count(DISTINCT t.infant) AS infants,
+                   avg((t.race_ethnicity IN ('unknown', 'declined'))::integer) AS unknown_race_ethnicity,
+                   avg((t.payer = 'unknown')::integer) AS unknown_payer
+              FROM clinical.referral_timeline t GROUP BY 1, 2
+        ), lag AS (
+            SELECT e.source, p.week,
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY p.known_on - e.high) AS median_lag_days
+              FROM clinical.milestone_event e
+              JOIN clinical.resource r USING (source, resource_type, resource_id)
+              JOIN (SELECT source, pull_id, min(date_trunc('week', known_at AT TIME ZONE 'UTC')::date) AS week,
+                           min((known_at AT TIME ZONE 'UTC')::date) AS known_on
+                      FROM ops.pull GROUP BY 1, 2) p ON (p.source, p.pull_id) = (r.source, r.pull_id)
+             GROUP BY 1, 2
+        )
+        SELECT w.source, w.week, CASE WHEN r.source IS NULL THEN 'missing' ELSE 'loaded' END AS state,
+               r.pulls, r.complete, r.received, r.loaded, r.quarantined, o.infants AS infants_changed,
+               round(o.unknown_race_ethnicity, 3) AS unknown_race_ethnicity,
+               round(o.unknown_payer, 3) AS unknown_payer, lag.median_lag_days
+          FROM weeks w LEFT JOIN received r USING (source, week) LEFT JOIN opened o USING (source, week)
+          LEFT JOIN lag USING (source, week)
+        """,
+    ),
+    View(
         "ops.v_quarantine",
         "Findings in quarantine by reason, counts only. Grain: source, pull, stage, type, reason.",
         "SELECT q.source, q.pull_id, q.stage, q.resource_type, q.reason, count(*) AS findings "

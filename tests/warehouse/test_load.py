@@ -276,3 +276,20 @@ def test_merged_patients_are_brought_together(run: Run, warehouse_engine: Engine
     assert touched == {"old", "new"}
     held = state.current_resources(warehouse_engine, "north", {"new"})
     assert [item.reference for item in held] == ["Condition/c-old", "Encounter/e-old", "Patient/old"]
+
+
+def test_a_week_without_a_load_is_missing_and_not_zero(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    run(Pull("20260120T000000Z", [visit("a", "2026-01-09", updated="2026-01-10T00:00:00Z")]))
+    found = rows(
+        warehouse_engine,
+        "SELECT week::text, state, received, infants_changed, unknown_payer, median_lag_days FROM ops.v_completeness "
+        "ORDER BY week",
+    )
+    assert [(week, state, received, infants) for week, state, received, infants, *_ in found] == [
+        ("2026-01-05", "loaded", 34, 2),
+        ("2026-01-12", "missing", None, None),
+        ("2026-01-19", "loaded", 1, 1),
+    ]
+    assert found[0][4:] == (0, 1)
+    assert found[2][5] == 11
