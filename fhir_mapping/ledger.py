@@ -25,7 +25,8 @@ class Tally:
     def close(self) -> dict[str, LedgerLine]:
         """The ledger, sorted by type. received = in_scope + out_of_scope + superseded + deleted + quarantined."""
         kinds = sorted({*self.rows, *self.quarantined, *self.never_in_scope, *self.deleted})
-        return {kind: self._line(kind) for kind in kinds}
+        lines = {kind: self._line(kind) for kind in kinds}
+        return {kind: line for kind, line in lines.items() if line.received}
 
     def _line(self, kind: str) -> LedgerLine:
         superseded = self.rows[kind] - self.different[kind]

@@ -70,7 +70,7 @@ def parse(content: bytes) -> Json | Fault:
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        if "recursion" in str(error).lower():
+        if "depth" in str(error) or "recursion" in str(error).lower():
             return Fault("too_deep", "", "")
         try:
             content.decode("utf-8")

@@ -5,14 +5,13 @@ paths), and keeps the rows in the order of the lines. What these columns can't s
 plain id, no type, a patient by identifier, a Bundle, a line that is not JSON. Odd lines are read again by `lines`,
 whose word is the definition.
 
-DuckDB takes a trailing comma, NaN and Infinity for JSON. Such a line is refused when it is selected; outside the
-cohort it is counted as what it says it is.
+DuckDB takes a trailing comma, NaN, Infinity and numbers beyond a double for JSON. Such a line is refused when it is
+selected; outside the cohort it is counted as what it says it is.
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -42,7 +41,7 @@ ODD, OUT_OF_SCOPE = -1, -2
 
 @dataclass
 class TypedScan:
-    """What the typed reading found. `tables` hold `type, id, owner, mark, updated`, with file and line to `rowid`s."""
+    """What the typed reading found. `tables` hold index rows."""
 
     tables: list[str] = field(default_factory=list)
     rows: dict[int, int] = field(default_factory=dict)  # lines that aren't blank, by file
@@ -68,18 +67,16 @@ def is_large(file: InputFile, limit: int) -> bool:
 
 
 def scan(engine: DuckDB, files: Sequence[tuple[int, InputFile]], patterns: Patterns) -> TypedScan:
-    """Read the files, in groups that begin with the same type, into tables of the connection."""
+    """Read the files, each into a table of its own."""
     scanned = TypedScan()
-    groups: dict[str, list[tuple[int, InputFile]]] = defaultdict(list)
-    for number, file in files:
-        groups[_first_type(file)].append((number, file))
-    if groups:
-        engine.ask(f"CREATE TYPE fhir_type AS ENUM ({_listed(sorted(RESOURCE_TYPES))})")
-    # DuckDB reads one file with one thread; so the largest groups go first, each with a thread of its own.
-    tasks = sorted(groups.items(), key=lambda group: (-sum(file.path.stat().st_size for _, file in group[1]), group[0]))
+    if not files:
+        return scanned
+    engine.ask(f"CREATE TYPE fhir_type AS ENUM ({_listed(sorted(RESOURCE_TYPES))})")
+    # DuckDB reads one file with one thread, in order; of several at once it may mix the order of the lines (seen with
+    # 2.0.0). So each file has a query and a thread of its own, the largest first.
+    tasks = sorted(files, key=lambda task: (-task[1].path.stat().st_size, task[0]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = pool.map(lambda task: _scan_group(engine.cursor(), task[0], task[1], patterns), tasks)
-        for part in parts:
+        for part in pool.map(lambda task: _scan_file(engine.cursor(), task[0], task[1], patterns), tasks):
             scanned.add(part)
     return scanned
 
@@ -95,41 +92,33 @@ def _first_type(file: InputFile) -> str:
     return ""
 
 
-def _scan_group(engine: DuckDB, kind: str, members: Sequence[tuple[int, InputFile]], patterns: Patterns) -> TypedScan:
-    scanned = TypedScan()
-    table = f"typed_{members[0][0]}_{kind or 'any'}".lower()
+def _scan_file(engine: DuckDB, number: int, file: InputFile, patterns: Patterns) -> TypedScan:
+    kind, table = _first_type(file), f"typed_{number}"
     try:
-        _parse(engine, table, kind, members, patterns)
+        _parse(engine, table, kind, file, patterns)
+        if kind and engine.ask(f"SELECT 1 FROM {table} WHERE mark >= 0 AND type <> {_quoted(kind)} LIMIT 1"):  # noqa: S608
+            # The columns were chosen for another type: read the file as what it is.
+            _parse(engine, table, "", file, patterns)
     except duckdb.Error:
-        engine.ask(f'DROP TABLE IF EXISTS "{table}"')
-        if len(members) == 1:
-            scanned.refused.append(members[0][0])
-            return scanned
-        for member in members:
-            scanned.add(_scan_group(engine, kind, [member], patterns))
-        return scanned
-    if kind and engine.ask(f'SELECT 1 FROM "{table}" WHERE mark >= 0 AND type <> {_quoted(kind)} LIMIT 1'):  # noqa: S608
-        # Its columns were chosen for another type: read the group as what it is.
-        engine.ask(f'DROP TABLE "{table}"')
-        return _scan_group(engine, "", members, patterns)
-    _account(engine, table, members, scanned)
-    return scanned
+        # A line too long for DuckDB's buffers, a damaged gzip file: the exact reading takes it, or says what is wrong.
+        return TypedScan(refused=[number])
+    return _account(engine, table, number)
 
 
-def _parse(engine: DuckDB, table: str, kind: str, members: Sequence[tuple[int, InputFile]], patterns: Patterns) -> None:
-    """Parse the files into a table, one row a line that isn't blank, in the order of files and lines."""
-    paths = ", ".join(_quoted(str(file.path)) for _, file in members)
+def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> None:
+    """Parse the file into a table, one row a line that isn't blank, in order."""
     columns = ", ".join(f"{_quoted(name)}: {_quoted(what)}" for name, what in _columns(kind).items())
     engine.ask(
-        f'CREATE OR REPLACE VIEW "raw_{table}" AS SELECT * EXCLUDE (resourceType) REPLACE (id::VARCHAR AS id), '  # noqa: S608
-        f"resourceType AS type, file_index::SMALLINT AS file, resourceType IN ({_listed(IN_SCOPE_TYPES)}) AS in_scope, "
+        f"CREATE OR REPLACE VIEW raw_{table} AS SELECT * EXCLUDE (resourceType) REPLACE (id::VARCHAR AS id), "  # noqa: S608
+        f"resourceType AS type, resourceType IN ({_listed(IN_SCOPE_TYPES)}) AS in_scope, "
         f"resourceType IN ({_listed(_ONE_OWNER)}) AS one_owner, try_cast(resourceType AS fhir_type) IS NULL "
-        f"OR resourceType IN ({_listed(_ODD_TYPES)}) AS odd_type FROM read_json([{paths}], "
+        f"OR resourceType IN ({_listed(_ODD_TYPES)}) AS odd_type FROM read_json({_quoted(str(file.path))}, "
         f"format='newline_delimited', records=true, ignore_errors=true, columns={{{columns}}})"
     )
-    raw = ibis.table(_schema(kind), name=f"raw_{table}")
-    flat = engine.sql(index_columns(raw, kind, patterns))
-    engine.ask(f'CREATE TABLE "{table}" AS SELECT * REPLACE (try_cast(type AS fhir_type) AS type) FROM ({flat})')  # noqa: S608
+    flat = engine.sql(index_columns(ibis.table(_schema(kind), name=f"raw_{table}"), kind, patterns))
+    engine.ask(
+        f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE (try_cast(type AS fhir_type) AS type) FROM ({flat})"  # noqa: S608 - made by Ibis
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -175,7 +164,6 @@ def index_columns(raw: Any, kind: str, patterns: Patterns) -> Any:
     certain = plain & ~raw.odd_type & (~raw.one_owner | _is_plain(owner).fill_null(False))
     mark = ibis.cases((~certain.fill_null(False), ODD), (~raw.in_scope, OUT_OF_SCOPE), else_=_mark(raw, kind, patterns))
     return raw.select(
-        file=raw.file,
         type=raw.type,
         id=ibis.cases((raw.in_scope, raw.id)),
         owner=owner,
@@ -216,30 +204,20 @@ def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
     return ibis.cases(*branches, else_=NOTHING) if branches else ibis.literal(NOTHING)
 
 
-def _account(engine: DuckDB, table: str, members: Sequence[tuple[int, InputFile]], scanned: TypedScan) -> None:
-    """Number the lines by file, gather the odd ones, count what is out of scope."""
-    scanned.rows.update((number, 0) for number, _ in members)
-    numbers, firsts = [], []
-    for position, rows, first, last in engine.ask(
-        f'SELECT file, count(*), min(rowid), max(rowid) FROM "{table}" GROUP BY 1'  # noqa: S608
-    ):
-        if last - first + 1 != rows:
-            raise RuntimeError("DuckDB gave the lines of the files in another order than theirs")
-        scanned.rows[members[position][0]] = rows
-        numbers.append(f"WHEN {position} THEN {members[position][0]}")
-        firsts.append(f"WHEN {position} THEN {first}")
-    view = f"{table}_lines"
-    number = f"CASE file {' '.join(numbers)} END" if numbers else "0"
-    first = f"CASE file {' '.join(firsts)} END" if firsts else "0"
+def _account(engine: DuckDB, table: str, number: int) -> TypedScan:
+    """Gather the odd lines, count what is out of scope."""
     engine.ask(
-        f'CREATE VIEW "{view}" AS SELECT ({number})::INTEGER AS file, (rowid - {first} + 1)::INTEGER AS line, '  # noqa: S608
+        f"CREATE VIEW {table}_lines AS SELECT {number}::INTEGER AS file, (rowid + 1)::INTEGER AS line, "  # noqa: S608
         "(-1)::INTEGER AS part, 0::SMALLINT AS nth, type::VARCHAR AS type, id, owner, mark, "
-        f'epoch_us(updated) AS updated FROM "{table}"'
+        f"epoch_us(updated) AS updated FROM {table}"
     )
-    for file, line in engine.ask(f'SELECT file, line FROM "{view}" WHERE mark = {ODD} ORDER BY ALL'):  # noqa: S608
-        scanned.odd.setdefault(file, []).append(line)
-    counts = engine.ask(f'SELECT type, count(*) FROM "{view}" WHERE mark = {OUT_OF_SCOPE} GROUP BY 1')  # noqa: S608
-    scanned.out_of_scope = dict(counts)
-    ((latest,),) = engine.ask(f'SELECT max(updated) FROM "{view}" WHERE mark <> {ODD}')  # noqa: S608
-    scanned.updated = latest
-    scanned.tables.append(view)
+    ((rows, latest),) = engine.ask(f"SELECT count(*), max(updated) FILTER (mark <> {ODD}) FROM {table}_lines")  # noqa: S608
+    odd = engine.ask(f"SELECT line FROM {table}_lines WHERE mark = {ODD} ORDER BY 1")  # noqa: S608
+    others = engine.ask(f"SELECT type, count(*) FROM {table}_lines WHERE mark = {OUT_OF_SCOPE} GROUP BY 1")  # noqa: S608
+    return TypedScan(
+        tables=[f"{table}_lines"],
+        rows={number: rows},
+        odd={number: [line for (line,) in odd]} if odd else {},
+        out_of_scope=dict(others),
+        updated=latest,
+    )
