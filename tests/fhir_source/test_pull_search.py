@@ -143,8 +143,13 @@ TRANSIENT: dict[str, Callable[[Seen, Reply], Reply]] = {
 }
 
 
-@pytest.mark.parametrize("fault", TRANSIENT)
-@pytest.mark.parametrize("where", ["Condition", "Encounter"])
+@pytest.mark.parametrize(
+    ("fault", "where"),
+    [
+        *((fault, "Encounter") for fault in TRANSIENT),
+        *((fault, "Condition") for fault in ("429 seconds", "connection dropped in the page", "a page that lost rows")),
+    ],
+)
 def test_a_fault_that_passes_costs_nothing(
     fault: str, where: str, faulty: FaultyServer, pulling: Callable[..., Manifest], landing: LandingZone
 ) -> None:
