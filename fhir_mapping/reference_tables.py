@@ -1,6 +1,7 @@
 """The tables of docs/timeline.md, made from the rules themselves.
 
-Run `python -m fhir_mapping.reference_tables docs/timeline.md` to renew the page. A test holds the page to what this module renders, so that no rule, flag or column goes undocumented.
+Run `python -m fhir_mapping.reference_tables docs/timeline.md` to renew the page. A test holds the page to what this
+module renders, so that no rule, flag or column goes undocumented.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def load(local: Path | None = None) -> Codes:
     shipped, aliases = _shipped()
     if local is None:
         return _default()
-    return Codes(_with_local(shipped, local), aliases)
+    return Codes(_with_local(shipped, local, _default()), aliases)
 
 
 @lru_cache(maxsize=1)
@@ -199,7 +199,7 @@ def _row(record: dict[str, str]) -> CodeRow:
     )
 
 
-def _with_local(shipped: tuple[CodeRow, ...], local: Path) -> list[CodeRow]:
+def _with_local(shipped: tuple[CodeRow, ...], local: Path, codes: Codes) -> list[CodeRow]:
     known = {row.role for row in shipped}
     try:
         with local.open(encoding="utf-8-sig", newline="") as lines:
@@ -217,7 +217,7 @@ def _with_local(shipped: tuple[CodeRow, ...], local: Path) -> list[CodeRow]:
         except ValueError as error:
             raise SettingsError(f"row {number} of the local value set has no valid date", file=str(local)) from error
         _check(row, known, number, local)
-        preferred = next((r.system for r in rows if normal_uri(r.system) == normal_uri(row.system)), row.system)
+        preferred = codes.system(row.system) or row.system
         row = replace(row, system=preferred, code=normal_code(preferred, row.code))
         if row.role == WITHDRAWN:
             rows = [other for other in rows if (other.system, other.code) != (row.system, row.code)]
