@@ -21,8 +21,8 @@ def build_index(
     """The index of all lines of the files, and the reader that finds them again; counts and faults go to `scan`."""
     large = [(number, file) for number, file in enumerate(files) if typed_scan.is_large(file, typed_from)]
     typed = typed_scan.scan(engine, large, patterns)
-    reader = LineReader(files, typed.rows)
-    exact = [(number, file) for number, file in enumerate(files) if number not in typed.rows]
+    reader = LineReader(files, typed.maps)
+    exact = [(number, file) for number, file in enumerate(files) if number not in typed.maps]
     batches = [*index_lines(exact, patterns, scan), *_odd_lines(reader, typed.odd, patterns, scan)]
     engine.create_table("exact_lines", pa.Table.from_batches(batches, SCHEMA))
     scan.tally.never_in_scope.update(typed.out_of_scope)

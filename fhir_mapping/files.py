@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -62,17 +63,23 @@ def lines_of(file: InputFile) -> Iterator[tuple[int, bytes]]:
 
     A document is one line, number 1. Raises UnreadableInput when the file can't be read to its end.
     """
+    with reading(file), open_bytes(file) as stream:
+        if file.document:
+            whole = stream.read().removeprefix(b"\xef\xbb\xbf").strip()
+            if whole:
+                yield 1, whole
+            return
+        for number, line in enumerate(stream, start=1):
+            content = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
+            if content:
+                yield number, content
+
+
+@contextmanager
+def reading(file: InputFile) -> Iterator[None]:
+    """Turns what can go wrong while a file is read into UnreadableInput."""
     try:
-        with open_bytes(file) as stream:
-            if file.document:
-                whole = stream.read().removeprefix(b"\xef\xbb\xbf").strip()
-                if whole:
-                    yield 1, whole
-                return
-            for number, line in enumerate(stream, start=1):
-                content = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
-                if content:
-                    yield number, content
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableInput(
             "The gzip file is cut short or damaged",

@@ -26,6 +26,7 @@ from fhir_mapping.newest import age_key, instant_of
 from fhir_mapping.references import identifier_keys, references_in, target_of
 from fhir_mapping.scan import Scan
 from fhir_mapping.typed_scan import LARGE
+from fhir_source.errors import UnreadableInput
 from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES, REFERENCED_TYPES
 
 __all__ = ["InputFile", "Progress", "Selection", "find_files", "select"]
@@ -110,6 +111,8 @@ class _Selecting:
 
     def _newest_of(self, key: Key, versions: Sequence[Place], fetched: Fetched) -> Resource | None:
         readable = [fetched.resources[place] for place in versions if place in fetched.resources]
+        if any((one.type, one.id) != key for one in readable):
+            raise UnreadableInput("The files changed while they were read", kept="nothing was written")
         for place in versions:
             if place in fetched.faults:
                 self._scan.tally.rows[key[0]] -= 1

@@ -25,6 +25,7 @@ from fhir_mapping.cohort import BROAD, CANDIDATE, LINKED, NOTHING, Patterns
 from fhir_mapping.engines import DuckDB
 from fhir_mapping.fhir_types import RESOURCE_TYPES
 from fhir_mapping.files import InputFile, lines_of
+from fhir_mapping.line_map import LineMap, blank_lines
 from fhir_mapping.lines import owner_element
 from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
 
@@ -44,7 +45,7 @@ class TypedScan:
     """What the typed reading found. `tables` hold index rows."""
 
     tables: list[str] = field(default_factory=list)
-    rows: dict[int, int] = field(default_factory=dict)  # lines that aren't blank, by file
+    maps: dict[int, LineMap | None] = field(default_factory=dict)  # by file; None: to be read from its start
     odd: dict[int, list[int]] = field(default_factory=dict)  # their numbers among those lines, by file
     out_of_scope: dict[str, int] = field(default_factory=dict)
     updated: int | None = None  # latest meta.lastUpdated, microseconds since 1970
@@ -53,7 +54,7 @@ class TypedScan:
     def add(self, other: TypedScan) -> None:
         """Take in what was found in other files."""
         self.tables += other.tables
-        self.rows |= other.rows
+        self.maps |= other.maps
         self.odd |= other.odd
         self.refused += other.refused
         for kind, rows in other.out_of_scope.items():
@@ -102,7 +103,13 @@ def _scan_file(engine: DuckDB, number: int, file: InputFile, patterns: Patterns)
     except duckdb.Error:
         # A line too long for DuckDB's buffers, a damaged gzip file: the exact reading takes it, or says what is wrong.
         return TypedScan(refused=[number])
-    return _account(engine, table, number)
+    ((rows,),) = engine.ask(f"SELECT count(*) FROM {table}")  # noqa: S608
+    line_map = LineMap(file)
+    if line_map.lines_in_all == rows:
+        return _account(engine, table, number, None if file.compressed else line_map)
+    if line_map.lines_in_all - blank_lines(file, line_map) == rows:
+        return _account(engine, table, number, None)
+    return TypedScan(refused=[number])  # DuckDB leaves out a last line that is cut short
 
 
 def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> None:
@@ -204,19 +211,19 @@ def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
     return ibis.cases(*branches, else_=NOTHING) if branches else ibis.literal(NOTHING)
 
 
-def _account(engine: DuckDB, table: str, number: int) -> TypedScan:
+def _account(engine: DuckDB, table: str, number: int, line_map: LineMap | None) -> TypedScan:
     """Gather the odd lines, count what is out of scope."""
     engine.ask(
         f"CREATE VIEW {table}_lines AS SELECT {number}::INTEGER AS file, (rowid + 1)::INTEGER AS line, "  # noqa: S608
         "(-1)::INTEGER AS part, 0::SMALLINT AS nth, type::VARCHAR AS type, id, owner, mark, "
         f"epoch_us(updated) AS updated FROM {table}"
     )
-    ((rows, latest),) = engine.ask(f"SELECT count(*), max(updated) FILTER (mark <> {ODD}) FROM {table}_lines")  # noqa: S608
+    ((latest,),) = engine.ask(f"SELECT max(updated) FILTER (mark <> {ODD}) FROM {table}_lines")  # noqa: S608
     odd = engine.ask(f"SELECT line FROM {table}_lines WHERE mark = {ODD} ORDER BY 1")  # noqa: S608
     others = engine.ask(f"SELECT type, count(*) FROM {table}_lines WHERE mark = {OUT_OF_SCOPE} GROUP BY 1")  # noqa: S608
     return TypedScan(
         tables=[f"{table}_lines"],
-        rows={number: rows},
+        maps={number: line_map},
         odd={number: [line for (line,) in odd]} if odd else {},
         out_of_scope=dict(others),
         updated=latest,
