@@ -3,6 +3,7 @@
 A rule is one row. `sql` is a predicate that is true for a row that *fails*; `among` is a predicate for the rows that
 the rule judges (empty: all of them). Both speak of the row as `t`, and may look into the other tables of the same pull
 by the names of `TABLES` (`select infant from event`). They never name a source or a pull: the gate shows them one only.
+`<<name>>` stands for the values of one of `VOCABULARIES`, which are those of the code and never copied.
 `threshold` is the share of judged rows that may fail before the rule does, taken of at least `FEWEST_JUDGED` rows.
 """
 
@@ -18,6 +19,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import sqlalchemy
 
 from expectations.errors import CatalogueInvalid
+from expectations.quarantine import reasons
+from fhir_mapping.contract import CohortClass, Delayed, Pathway, Status
+from fhir_mapping.model import Milestone, Precision
+from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +85,18 @@ TABLES: Mapping[str, Table] = {
     "watermark": Table("ops.watermark", pull=None),
     "gated": Table("ops.gate_result", pull=None),
     "metric": Table("analytics.metric_result", source=None, pull="run_id"),
+}
+#: Lists of values that predicates name as `<<name>>`.
+VOCABULARIES: Mapping[str, tuple[str, ...]] = {
+    "in_scope_types": IN_SCOPE_TYPES,
+    "patient_types": PATIENT_TYPES,
+    "milestones": get_args(Milestone),
+    "precisions": get_args(Precision),
+    "cohorts": get_args(CohortClass),
+    "pathways": get_args(Pathway),
+    "statuses": get_args(Status),
+    "delays": get_args(Delayed),
+    "reasons": tuple(reasons()),
 }
 #: A threshold's share is taken of at least this many rows, so that one infant of a small pull is no percentage.
 FEWEST_JUDGED = 20
@@ -166,7 +183,8 @@ def _rule(row: Mapping[str, str]) -> Rule:
     _check(row["table"] in TABLES, row, f"no such table: {row['table']}")
     key = tuple(row["key"].split(";"))
     _check(all(re.fullmatch(r"[a-z_0-9]+", column) for column in key), row, "key is column names with ; between")
-    _check_sql(row)
+    among, sql = (_with_values(row, row[column]) for column in ("among", "sql"))
+    _check_sql(row, among, sql)
     return Rule(
         id=row["id"],
         title=row["title"],
@@ -176,16 +194,26 @@ def _rule(row: Mapping[str, str]) -> Rule:
         aspect=row["aspect"],
         table=row["table"],
         key=key,
-        among=row["among"],
-        sql=row["sql"],
+        among=among,
+        sql=sql,
         threshold=_threshold(row),
         why=row["why"],
         owner=row["owner"],
     )
 
 
-def _check_sql(row: Mapping[str, str]) -> None:
-    for text in (row["among"], row["sql"]):
+def _with_values(row: Mapping[str, str], text: str) -> str:
+    def listed(match: re.Match[str]) -> str:
+        _check(match[1] in VOCABULARIES, row, f"no such vocabulary: {match[1]}")
+        values = VOCABULARIES[match[1]]
+        _check(all(re.fullmatch(r"\w+", value) for value in values), row, f"{match[1]} holds more than plain words")
+        return ", ".join(f"'{value}'" for value in values)
+
+    return re.sub(r"<<(\w+)>>", listed, text)
+
+
+def _check_sql(row: Mapping[str, str], *texts: str) -> None:
+    for text in texts:
         bare = re.sub(r"'(?:[^']|'')*'", "''", text)
         _check(not re.search(r";|--|/\*", bare), row, "one predicate, no comment")
         # Great Expectations aliases {batch} by itself unless it sees the word JOIN.
@@ -226,5 +254,5 @@ def _overridden(rules: list[Rule], path: Path, source: str) -> list[Rule]:
     for row in rows:
         _check(row["rule"] in known, row, "overridden, but not in the catalogue")
         _check(bool(row["why"].strip() and row["owner"].strip()), row, "an override needs a why and an owner")
-    thresholds = {row["rule"]: _threshold(row) for row in rows if row["source"] == source}
-    return [replace(rule, threshold=thresholds.get(rule.id, rule.threshold)) for rule in rules]
+    thresholds = {(row["source"], row["rule"]): _threshold(row) for row in rows}
+    return [replace(rule, threshold=thresholds.get((source, rule.id), rule.threshold)) for rule in rules]

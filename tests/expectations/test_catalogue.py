@@ -11,9 +11,6 @@ import sqlalchemy
 
 from expectations import gate, rules
 from expectations.scope import Scope
-from fhir_mapping.contract import CohortClass, Delayed, Pathway, Status
-from fhir_mapping.model import Milestone, Precision
-from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,23 +74,3 @@ def test_the_clean_pull_passes_every_rule_and_is_judged(
         "TIM-074",
         *(rule.id for rule in CATALOGUE.rules if "DIS" in rule.id),
     }
-
-
-@pytest.mark.parametrize(
-    ("rule_id", "values"),
-    [
-        ("RES-001", IN_SCOPE_TYPES),
-        ("RES-005", PATIENT_TYPES),
-        ("EVT-001", get_args(Milestone)),
-        ("EVT-002", get_args(Precision)),
-        ("TIM-002", get_args(CohortClass)),
-        ("TIM-004", get_args(Pathway)),
-        ("TIM-012", get_args(Status)),
-        ("TIM-013", get_args(Delayed)),
-    ],
-)
-def test_vocabularies_are_those_of_the_code(rule_id: str, values: tuple[str, ...]) -> None:
-    rule = CATALOGUE[rule_id]
-    text = f"{rule.among} {rule.sql}"
-    listed = set(text.replace("array[t.", "").split("'")[1::2])
-    assert listed - {"", "Patient"} == set(values) - {"", "Patient"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fhir_mapping
-from expectations import quarantine, rules
+from expectations import quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +41,6 @@ def test_every_reason_that_the_mapping_gives_is_documented() -> None:
 def test_no_reason_is_documented_that_nothing_gives() -> None:
     given = {expression.value for _, expression in given_reasons() if isinstance(expression, ast.Constant)}
     assert set(quarantine.reasons()) <= given
-
-
-def test_the_rule_on_reasons_lists_the_table() -> None:
-    listed = rules.load()["QUA-001"].sql.split("'")[1::2]
-    assert listed == list(quarantine.reasons())
 
 
 def test_each_reason_says_what_it_means_and_what_to_do() -> None:
