@@ -14,6 +14,7 @@ from surveillance.estimates.estimate import Estimate
 from surveillance.estimates.proportions import risk_difference
 from surveillance.estimates.stratified import Table, conditional_odds_ratio
 from surveillance.estimates.survival import kaplan_meier, median, restricted_mean_difference, risk_table
+from surveillance.hazards import run, weekly_waits
 from surveillance.measures.registry import UNKNOWN, Chart
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Facts:
     median_group: float | None
     median_reference: float | None
     extra_days: float | None
+    hazard_evidence: (
+        float | None
+    )  # mean e-value of the time-to-event version since then; above 1: the group waits longer
     risk_difference: float | None
     odds_ratio: float | None
     cs_low: float | None
@@ -80,8 +84,8 @@ def facts_of(
     chart: Chart, rows: Sequence[ChartRow], at: int, frozen: pd.DataFrame, measured: pd.DataFrame, horizon: int
 ) -> Facts:
     """Figures of the signal at position `at` of the chart's weeks, over the infants since its likely start."""
-    signal, run = rows[at], since_reset(rows, at)
-    since = run[likely_start(run)].week
+    signal, path = rows[at], since_reset(rows, at)
+    since = path[likely_start(path)].week
     window = frozen[(frozen["week"] >= since) & (frozen["week"] <= signal.week)]
     compared = window[window[chart.dimension].isin([chart.group, chart.reference])]
     sites = {str(source): list(_table(members, chart)) for source, members in compared.groupby("source", sort=True)}
@@ -103,6 +107,7 @@ def facts_of(
         median_group=median(group).value,
         median_reference=median(reference).value,
         extra_days=restricted_mean_difference(group, reference, horizon).checked().value,
+        hazard_evidence=_hazard_evidence(window, measured, chart),
         risk_difference=risk_difference(x, n_group, y, n_reference).value,
         odds_ratio=conditional_odds_ratio(blocks).value,
         cs_low=signal.cs_low,
@@ -116,6 +121,14 @@ def facts_of(
         unknown_late=int((unknown["late"] == "yes").sum()),
         horizon=horizon,
     )
+
+
+def _hazard_evidence(window: pd.DataFrame, measured: pd.DataFrame, chart: Chart) -> float | None:
+    weekly = weekly_waits(window, measured, chart.dimension, chart.group, chart.reference)
+    if not weekly:
+        return None
+    log_e = np.sum([week.log_e for week in run(weekly, np.inf)], axis=0)
+    return float(np.exp(np.minimum(log_e, 700.0)).mean())
 
 
 def _table(infants: pd.DataFrame, chart: Chart) -> Table:

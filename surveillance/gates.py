@@ -125,11 +125,13 @@ def unknown_range(facts: Facts) -> GateOutcome:
 
 
 def time_agrees(facts: Facts) -> GateOutcome:
-    """The days waited point the same way as the share over seven days."""
-    if facts.extra_days is None:
+    """The days waited point the same way as the share over seven days: the time-to-event version agrees in sign."""
+    if facts.hazard_evidence is None:
         return GateOutcome("time_agrees", "not_evaluable", "days waited can't be compared")
-    verdict: Verdict = "passed" if facts.extra_days > 0 else "failed"
-    return GateOutcome("time_agrees", verdict, f"{facts.extra_days:+.1f} days waited in the first {facts.horizon} days")
+    against = facts.hazard_evidence < 1.0 and (facts.extra_days or 0.0) <= 0
+    days = "" if facts.extra_days is None else f", {facts.extra_days:+.1f} days in the first {facts.horizon}"
+    detail = f"evidence from days waited {facts.hazard_evidence:.2g}{days}"
+    return GateOutcome("time_agrees", "failed" if against else "passed", detail)
 
 
 def evaluate(

@@ -17,6 +17,8 @@ class SurveillanceSettings:
     #: False alerts a year that the network tolerates over all alerting charts together (B).
     budget: float = 1.0
     charts: tuple[Chart, ...] = field(default_factory=default_charts)
+    #: Ids of the measures to estimate; empty: all of the registry.
+    measures: tuple[str, ...] = ()
     #: Odds ratio up to which a difference isn't material; above 1 useful beyond about 2,000 cases a year.
     margin: float = 1.0
     #: A block is held until it has at least this many of the reference.
@@ -39,6 +41,8 @@ class SurveillanceSettings:
     suppression: bool = True
     #: Days between releases into `published`.
     release_days: int = 91
+    #: Simulated charts behind the report's weeks to detection; 0 leaves them out.
+    power_charts: int = 40
     #: Who answers for alerts, as named in every message.
     owner: str = "the network's quality lead"
     #: Where those who may see infants find them; no PHI, no identifier.

@@ -93,7 +93,7 @@ def measure(
             rows = select(func.count()).where(MetricResult.run_id == run_id)
             return MeasureReport(run_id, 0, connection.execute(rows).scalar_one(), fresh=False)
         read = _read(connection, as_of)
-        definitions = registry()
+        definitions = {name: m for name, m in registry().items() if not settings.measures or name in settings.measures}
         results = result_rows(
             read.known, definitions, as_of=as_of, settings=settings, through=read.through, progress=progress
         )

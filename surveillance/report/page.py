@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import date
+from math import isfinite
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from surveillance import alerts, store
+from surveillance.charts import family_size
 from surveillance.cohort import as_known, measured
+from surveillance.detector import limit_of
 from surveillance.measures.registry import measures as registry
 from surveillance.message import group_name
+from surveillance.power import scenario_of, weeks_to_detection
 from surveillance.publication import release, report_rows
 from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure, shown
 from warehouse.state import timelines
@@ -55,6 +60,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
     charts = store.registered(connection)
     weeks = {chart_id: store.chart_weeks(connection, chart_id) for chart_id in charts}
     sections = []
+    reported = set(results["metric_id"])
     for metric_id in PICTURED:
         measure = registry()[metric_id]
         infants = measured(known, measure, as_of=as_of, settings=settings, through=through)
@@ -74,7 +80,11 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
                 ],
             }
         )
-    others = [delays_table(results, measure) for metric_id, measure in registry().items() if metric_id not in PICTURED]
+    others = [
+        delays_table(results, measure)
+        for metric_id, measure in registry().items()
+        if metric_id not in PICTURED and metric_id in reported
+    ]
     environment = Environment(
         loader=PackageLoader("surveillance", "report"), autoescape=select_autoescape(), undefined=StrictUndefined
     )
@@ -89,6 +99,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
         others=others,
         alerts=_alert_lines(alerts.alerts(connection), charts, settings),
         coverage=_sequences(charts, weeks),
+        sight=_sight(connection, charts, settings, as_of),
     )
 
 
@@ -124,4 +135,21 @@ def _sequences(charts: Mapping[str, Chart], weeks: Mapping[str, Sequence[ChartRo
         if weeks[chart_id]:
             last = weeks[chart_id][-1]
             rows.append({"chart": chart, "low": last.cs_low, "high": last.cs_high, "weeks": len(weeks[chart_id])})
+    return rows
+
+
+def _sight(
+    connection: Connection, charts: Mapping[str, Chart], settings: SurveillanceSettings, as_of: date
+) -> list[dict[str, Any]]:
+    """Weeks until each alerting chart would see the odds doubled, simulated for the network's own volume."""
+    rows = []
+    limit = limit_of(family_size(list(charts.values()), as_of), settings.budget)
+    frozen = {metric_id: store.frozen(connection, metric_id) for metric_id in {c.measure for c in charts.values()}}
+    for chart in charts.values() if settings.power_charts else ():
+        scenario = scenario_of(chart, frozen[chart.measure])
+        if chart.role != "alert" or scenario is None:
+            continue
+        waits = weeks_to_detection(scenario, limit, start=52, charts=settings.power_charts)
+        middle = median(waits)
+        rows.append({"chart": chart, "cases": round(scenario.cases), "weeks": middle if isfinite(middle) else None})
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.integration
 
 END = START + timedelta(weeks=60)
 LOADED = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = SurveillanceSettings()
+SETTINGS = SurveillanceSettings(measures=("I2", "I6", "standard_first"), power_charts=5)
 CHART = "I2:race_ethnicity:nh_black:nh_white:within-site"
 
 
@@ -104,7 +105,7 @@ def test_a_planted_disparity_raises_one_alert_and_one_message_and_a_second_run_c
 
 
 def test_growing_week_by_week_is_the_same_chart_as_one_replay(
-    engine: Engine, tmp_path: Path, postgres_uri: str, request: pytest.FixtureRequest
+    engine: Engine,
 ) -> None:
     cohort = timelines(150, odds_ratio=3, weeks=30)
     end = START + timedelta(weeks=30)
@@ -181,7 +182,7 @@ def test_a_chart_added_later_begins_then_and_raises_the_limit_from_then(engine: 
     store(engine, timelines(100, weeks=20), LOADED)
     weekly.detect(engine, SETTINGS, START + timedelta(weeks=20), "weekly-1")
     added = Chart("I2", "sex", "female", "male")
-    more = SurveillanceSettings(charts=(*SETTINGS.charts, added))
+    more = replace(SETTINGS, charts=(*SETTINGS.charts, added))
     added_on = START + timedelta(weeks=22, days=2)
     weekly.detect(engine, more, added_on, "weekly-2")
     weekly.detect(engine, more, START + timedelta(weeks=25), "weekly-3")
@@ -215,7 +216,7 @@ def test_a_source_silent_for_a_month_is_not_counted_late(engine: Engine) -> None
 
 def test_unknown_chart_is_refused(engine: Engine) -> None:
     with pytest.raises(ChartUnknown):
-        weekly.detect(engine, SurveillanceSettings(charts=(Chart("I99", "payer", "public", "private"),)), END, "x")
+        weekly.detect(engine, replace(SETTINGS, charts=(Chart("I99", "payer", "public", "private"),)), END, "x")
 
 
 def test_report_before_measure_is_refused(engine: Engine, tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_a_failing_deliverer_loses_nothing_and_a_message_goes_out_once(engine: E
 def test_releases_are_a_quarter_apart_and_give_no_small_cell_away(engine: Engine, tmp_path: Path) -> None:
     cohort = timelines(300, weeks=60)
     store(engine, cohort, LOADED)
-    for weeks in (40, 41, 54):
+    for weeks in (40, 41, 54):  # a quarter is 13 weeks
         as_of = START + timedelta(weeks=weeks)
         weekly.measure(engine, SETTINGS, as_of, f"weekly-{as_of}")
         weekly.publish(engine, SETTINGS, as_of, f"weekly-{as_of}", tmp_path)
@@ -287,6 +288,6 @@ def test_releases_are_a_quarter_apart_and_give_no_small_cell_away(engine: Engine
     # Between the two releases no shown count moved by 1 to 10.
     key = ["metric_id", "stratum_dimension", "stratum_value"]
     first, second = (shown[shown["as_of"] == day].set_index(key) for day in sorted(rows["as_of"].unique()))
-    both = first.join(second, rsuffix="_then", how="inner")
+    both = first.join(second.add_suffix("_then"), how="inner")
     for column in ("n_matured", "n_late"):
         assert not ((both[f"{column}_then"] - both[column]).abs().between(1, 10)).any()
