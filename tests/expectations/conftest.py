@@ -20,7 +20,7 @@ from fhir_mapping.contract import INTERVALS
 from warehouse.schema.base import SCHEMAS, Base, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from sqlalchemy.engine import Engine
 
@@ -72,14 +72,21 @@ def clean_rows() -> Rows:
 
 
 def stage_rows(
-    engine: Engine, source: str, run_id: str, rows: Rows | None = None, violation: dict[str, Any] | None = None
+    engine: Engine,
+    source: str,
+    run_id: str,
+    *,
+    violation: dict[str, Any] | None = None,
+    only: Collection[str] = tuple(TABLES),
 ) -> None:
     """Stages the clean pull as `source` (and its results as `run_id`), changed by `violation` when there is one.
+
+    `only` names the tables that are filled, as rules know them.
 
     The ledger, the mapped infants and the verdicts follow from the resources and timelines, as they do in real
     staging, so that a violation in one table is not one in another.
     """
-    rows = rows or clean_rows()
+    rows = clean_rows()
     table = violation["table"] if violation else ""
     if violation and table not in _DERIVED:
         _violate(rows[table], violation, table)
@@ -87,10 +94,11 @@ def stage_rows(
     if violation and table in _DERIVED:
         _violate(rows[table], violation, table)
     with engine.begin() as connection:
-        for name, content in rows.items():
+        for name in rows.keys() & set(only):
             model = Base.metadata.tables[TABLES[name].relation]
-            for row in content:
-                connection.execute(sqlalchemy.insert(model).values(_filled(model, row, source, run_id)))
+            if rows[name]:
+                filled = [_filled(model, row, source, run_id) for row in rows[name]]
+                connection.execute(sqlalchemy.insert(model), filled)
 
 
 def _violate(rows: list[dict[str, Any]], violation: dict[str, Any], table: str) -> None:
@@ -195,6 +203,6 @@ def _filled(model: sqlalchemy.Table, row: dict[str, Any], source: str, run_id: s
                 if python_type is datetime
                 else _TEXT_DEFAULTS[python_type]
             )
-        if value is not None:
+        if value is not None or column.server_default is None:
             filled[column.name] = value
     return filled
