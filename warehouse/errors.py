@@ -94,6 +94,12 @@ class InfantUnknown(IessError):
     exit_code = 35
 
 
+class SourceChanged(IessError):
+    """A source's time zone is another than before: the dates of its timelines would not agree with each other."""
+
+    exit_code = 36
+
+
 _KEPT = "the database is as it was before this step"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 from sqlalchemy import Connection, Engine, text
 
 from warehouse import history, keys, resources, staging, state
-from warehouse.errors import ConservationViolated, StagingStale, translated
+from warehouse.errors import ConservationViolated, SourceChanged, StagingStale, translated
 
 if TYPE_CHECKING:
     from fhir_source.landing import Manifest
@@ -54,8 +54,8 @@ def load(engine: Engine, manifest: Manifest, *, hash_key: bytes, replay: bool = 
 
     A replay (after a rule changed) loads the pull, staged anew, as a further attempt with a ledger of its own.
     Raises StagingStale when the pull isn't staged and mapped upon the source's last load, ConservationViolated when the
-    counts don't add up, LoadLocked when another load takes too long, HashKeyChanged, DatabaseUnreachable,
-    DatabaseFull, RoleRefused.
+    counts don't add up, SourceChanged, LoadLocked when another load takes too long, HashKeyChanged,
+    DatabaseUnreachable, DatabaseFull, RoleRefused.
     """
     source, pull_id = manifest.source, manifest.pull_id
     with translated(source), engine.begin() as connection:
@@ -67,6 +67,7 @@ def load(engine: Engine, manifest: Manifest, *, hash_key: bytes, replay: bool = 
             return _report(connection, source, pull_id)
         keys.require_same(connection, hash_key)
         _require_mapped(connection, source, pull_id)
+        _require_same_zone(connection, source, pull_id)
         instant = staging.transaction_instant(manifest)
         known_at = _known_at(connection, source, instant)
         erased = resources.drop_erased(connection, source, pull_id)
@@ -102,6 +103,24 @@ def _require_mapped(connection: Connection, source: str, pull_id: str) -> None:
             source=source,
             kept="the landed pull; the warehouse is as it was",
             next_step="run `iess load` again, which selects, maps and loads it",
+        )
+
+
+def _require_same_zone(connection: Connection, source: str, pull_id: str) -> None:
+    """Local dates of one source are all counted in one zone; only those of touched infants would be counted anew."""
+    former = connection.execute(
+        text(
+            "SELECT p.timezone FROM ops.pull p JOIN ops.stg_pull s USING (source) "
+            "WHERE p.source = :source AND s.pull_id = :pull_id AND p.timezone <> s.timezone LIMIT 1"
+        ),
+        {"source": source, "pull_id": pull_id},
+    ).scalar_one_or_none()
+    if former is not None:
+        raise SourceChanged(
+            f"The source's time zone is no longer {former}, in which its dates were counted so far",
+            source=source,
+            kept="the landed pull; the warehouse is as it was",
+            next_step=f"set the time zone back to {former}, or load the site under a new source name",
         )
 
 
@@ -178,10 +197,10 @@ def _record(
     connection.execute(
         text(
             "INSERT INTO ops.pull (source, pull_id, attempt, sequence, kind, since, transaction_time, known_at, "
-            "fhir_version, complete, data_through, infants, timelines_opened, timelines_closed) "
+            "fhir_version, timezone, complete, data_through, infants, timelines_opened, timelines_closed) "
             "SELECT :source, :pull_id, :attempt, (SELECT coalesce(max(sequence), 0) + 1 FROM ops.pull "
-            "WHERE source = :source), :kind, :since, :transaction_time, :known_at, :fhir_version, :complete, "
-            "data_through, :infants, :opened, :closed FROM ops.stg_pull "
+            "WHERE source = :source), :kind, :since, :transaction_time, :known_at, :fhir_version, timezone, "
+            ":complete, data_through, :infants, :opened, :closed FROM ops.stg_pull "
             "WHERE source = :source AND pull_id = :pull_id"
         ),
         {

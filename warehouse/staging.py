@@ -136,9 +136,12 @@ def stage_mapping(
     pull_id: str,
     mapped: Iterable[MappedInfant],
     verdicts: Iterable[Conformance],
+    *,
+    timezone: str | None = None,
 ) -> None:
     """Stage milestones, timelines, exclusions and verdicts of a pull whose selection is staged, in one transaction.
 
+    `timezone` is the IANA zone that local dates were counted in; the load refuses another than before.
     Raises StagingStale when the pull isn't staged.
     """
     key = (source, pull_id)
@@ -178,11 +181,11 @@ def stage_mapping(
         _stage_quarantine(connection, key, "map", ((item, one.infant) for one in infants for item in one.quarantined))
         updated = connection.execute(
             text(
-                "UPDATE ops.stg_pull SET mapped_after = "
+                "UPDATE ops.stg_pull SET timezone = :timezone, mapped_after = "
                 "(SELECT coalesce(max(sequence), 0) FROM ops.pull WHERE source = :source) "
                 "WHERE source = :source AND pull_id = :pull_id"
             ),
-            {"source": source, "pull_id": pull_id},
+            {"source": source, "pull_id": pull_id, "timezone": timezone},
         )
         if updated.rowcount == 0:
             raise StagingStale(

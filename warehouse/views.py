@@ -135,7 +135,7 @@ VIEWS: tuple[View, ...] = (
         "ops.v_completeness",
         "What arrived from each source, by week of the pull (Monday, UTC). `state` is missing for a week without a "
         "load of a source that had one before: nothing is known of it, which is not 0. Shares are of timelines "
-        "opened in that week; the lag is from a milestone's day to the pull that first told of it. Grain: source, week.",
+        "opened in that week; the lag is from a milestone's day to the pull that told of it. Grain: source, week.",
         """
         WITH loaded AS (
             SELECT source, date_trunc('week', known_at AT TIME ZONE 'UTC')::date AS week, pull_id, attempt, complete

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import orjson
@@ -68,6 +68,7 @@ class Pull:
     out_of_scope: Counter[str] = field(default_factory=Counter)
     quarantined: Sequence[Quarantined] = ()
     source: str = "north"
+    timezone: str | None = None
 
     @property
     def instant(self) -> str:
@@ -179,10 +180,12 @@ def stage(engine: Engine, pull: Pull) -> None:
     held = [item for item in state.current_resources(engine, pull.source, touched) if (item.type, item.id) not in gone]
     resources, _ = newest([*held, *staged])
     through = state.data_through(engine, pull.source)
-    horizon = max(date.fromisoformat(pull.instant[:10]), through or date.min) + timedelta(0)
+    horizon = max(date.fromisoformat(pull.instant[:10]), through or date.min)
     infants = [item for item in resources if item.type in ("Patient", "Condition", "Encounter")]
     verdicts = [Conformance(item.type, item.id, ()) for item in staged]
-    staging.stage_mapping(engine, pull.source, pull.pull_id, mapped(pull.source, infants, horizon), verdicts)
+    staging.stage_mapping(
+        engine, pull.source, pull.pull_id, mapped(pull.source, infants, horizon), verdicts, timezone=pull.timezone
+    )
 
 
 @pytest.fixture

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.warehouse.conftest import Pull, condition, patient, visit
+from tests.conftest import _database
+from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, stage, visit
 from warehouse.dictionary import render
-from warehouse.load import LoadReport
+from warehouse.engine import open_engine
+from warehouse.load import load
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROLE = {"": "iess_analyst", "clinical": "iess_clinical", "operator": "iess_operator"}
@@ -25,15 +27,19 @@ def test_the_dictionary_is_up_to_date() -> None:
     assert (DOCS / "data-dictionary.md").read_text() == render(), "run: python -m warehouse.dictionary"
 
 
-@pytest.fixture
-def filled(run: Callable[..., LoadReport], warehouse_engine: Engine) -> Engine:
+@pytest.fixture(scope="module")
+def filled(postgres_uri: str, migrated_template: str) -> Iterator[Engine]:
     """Two infants: one seen after 3 days, one waiting for 8."""
-    run(
-        Pull("20260110T000000Z", [patient("a"), condition("a"), visit("a", "2026-01-05"), patient("b"), condition("b")])
-    )
-    with warehouse_engine.begin() as connection:
-        connection.execute(text("INSERT INTO clinical.site_access VALUES ('iess_clinical', 'north')"))
-    return warehouse_engine
+    infants = [patient("a"), condition("a"), visit("a", "2026-01-05"), patient("b"), condition("b")]
+    pull = Pull("20260110T000000Z", infants)
+    with _database(postgres_uri, template=migrated_template) as url:
+        engine = open_engine(url)
+        stage(engine, pull)
+        load(engine, pull.manifest(), hash_key=HASH_KEY)
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO clinical.site_access VALUES ('iess_clinical', 'north')"))
+        yield engine
+        engine.dispose()
 
 
 @pytest.mark.integration

@@ -156,6 +156,14 @@ def test_the_analyst_gets_no_date_finer_than_a_year_and_no_id(
     assert not may(logins["nobody"], "SELECT * FROM analytics.interval_at_year_end(2026)")
 
 
+def test_a_load_by_the_wrong_role_is_refused(logins: dict[str, Engine], warehouse_engine: Engine) -> None:
+    pull = Pull("20260105T000000Z", [patient("a"), condition("a")])
+    stage(warehouse_engine, pull)
+    for role in ("iess_clinical", "iess_analyst", "nobody"):
+        with pytest.raises(RoleRefused):
+            load(logins[role], pull.manifest(), hash_key=HASH_KEY)
+
+
 def test_the_operator_sees_counts_of_quarantine_and_no_rows(logins: dict[str, Engine]) -> None:
     assert may(logins["iess_operator"], "SELECT * FROM ops.v_quarantine")
     assert not may(logins["iess_operator"], "SELECT * FROM clinical.quarantine")

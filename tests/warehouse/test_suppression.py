@@ -44,7 +44,7 @@ def test_what_is_shown_is_true_and_never_small(cube: Cube) -> None:
             assert cube.values[cell] > 0, "a zero is always shown"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(tables())
 def test_nothing_is_exposed_and_the_choice_is_the_same_again(cube: Cube) -> None:
     published = suppress(cube)

@@ -31,6 +31,9 @@ class Pull(Base):
         comment="instant from which the warehouse knew it: the transaction time, but never before an earlier load's"
     )
     fhir_version: Mapped[str] = mapped_column(comment="R4 or R5")
+    timezone: Mapped[str | None] = mapped_column(
+        comment="IANA zone of the site's local dates at the time; empty when not told"
+    )
     complete: Mapped[bool] = mapped_column(comment="false when the server said that the pull is not whole")
     data_through: Mapped[date | None] = mapped_column(comment="last local date that the pull has data for")
     infants: Mapped[int] = mapped_column(comment="infants that the pull touched, count")
@@ -165,6 +168,7 @@ class StagedPull(Base):
     pull_id: Mapped[str] = pull_key()
     transaction_time: Mapped[datetime] = mapped_column(comment="server's instant up to which the pull is whole")
     data_through: Mapped[date | None] = mapped_column(comment="last local date that the pull has data for")
+    timezone: Mapped[str | None] = mapped_column(comment="IANA zone that local dates were counted in")
     mapped_after: Mapped[int | None] = mapped_column(
         comment="sequence of the source's last load when its infants were mapped; empty when not mapped yet"
     )

@@ -1251,6 +1251,12 @@ def upgrade() -> None:
         ),
         sa.Column("fhir_version", sa.Text(), nullable=False, comment="R4 or R5"),
         sa.Column(
+            "timezone",
+            sa.Text(),
+            nullable=True,
+            comment="IANA zone of the site's local dates at the time; empty when not told",
+        ),
+        sa.Column(
             "complete", sa.Boolean(), nullable=False, comment="false when the server said that the pull is not whole"
         ),
         sa.Column("data_through", sa.Date(), nullable=True, comment="last local date that the pull has data for"),
@@ -1329,6 +1335,7 @@ def upgrade() -> None:
             comment="server's instant up to which the pull is whole",
         ),
         sa.Column("data_through", sa.Date(), nullable=True, comment="last local date that the pull has data for"),
+        sa.Column("timezone", sa.Text(), nullable=True, comment="IANA zone that local dates were counted in"),
         sa.Column(
             "mapped_after",
             sa.Integer(),
