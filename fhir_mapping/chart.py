@@ -116,7 +116,7 @@ class Chart:
         """The date when it lies between birth and the horizon; else None, and a flag says which way it is off."""
         if when is None:
             return None
-        if self.birth is not None and when.high < self.birth.low - _EARLIEST_AGE:
+        if self.birth is not None and self.birth.low - when.high > _EARLIEST_AGE:
             self.flags.add("date_before_birth")
             return None
         if self.horizon is not None and when.low > self.horizon:

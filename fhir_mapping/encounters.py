@@ -132,7 +132,7 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
     return Visit(
         resource,
         when,
-        _end(period, path, chart),
+        _end(period, path, when, chart),
         classes,
         (*concepts, *encounter_diagnosis_concepts(body)),
         frozenset(target for target in targets if target),
@@ -142,11 +142,15 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
     )
 
 
-def _end(period: Json, path: str, chart: Chart) -> DateRange | None:
+def _end(period: Json, path: str, when: DateRange, chart: Chart) -> DateRange | None:
+    """The end, when it can be one: read, not before the start, and no placeholder of the year 9999."""
     try:
-        return date_at(period.get("end"), f"{path}.end", chart.timezone)
+        end = date_at(period.get("end"), f"{path}.end", chart.timezone)
     except Unreadable:
         return None  # only the gap to the next stay needs it, and the start serves there
+    if end is None or end.low < when.low or end.high.year >= 9000:
+        return None
+    return end
 
 
 def _codes(concept: object) -> frozenset[str]:
@@ -266,7 +270,7 @@ def episodes(visits: Iterable[Visit]) -> list[Episode]:
             leader[find(index)] = find(parent)
         if "EMER" in visit.classes:
             for later in range(index + 1, len(ordered)):
-                if ordered[later].when.low > (visit.end or visit.when).high + timedelta(days=2):
+                if (ordered[later].when.low - (visit.end or visit.when).high).days > 2:
                     break
                 if ordered[later].classes & _INPATIENT and _within_a_day(visit, ordered[later]):
                     leader[find(later)] = find(index)
@@ -287,7 +291,7 @@ def _part_of(visit: Visit) -> str:
 
 
 def _within_a_day(emergency: Visit, stay: Visit) -> bool:
-    before = emergency.end if emergency.end is not None and emergency.end.low >= emergency.when.low else emergency.when
+    before = emergency.end or emergency.when
     if before.instant is not None and stay.when.instant is not None:
         return stay.when.instant - before.instant <= EPISODE_GAP
     return stay.when.low - before.high <= timedelta(days=1)

@@ -72,9 +72,7 @@ def _same_day(diagnosis: Diagnosis, facts: Facts) -> list[Visit]:
         return []
     day = diagnosis.recorded.low
     return [
-        visit
-        for visit in facts.visits
-        if visit.when.exact and visit.when.low <= day <= max(visit.when.low, visit.end.high if visit.end else day.min)
+        visit for visit in facts.visits if visit.when.exact and visit.when.low <= day <= (visit.end or visit.when).high
     ][:1]
 
 

@@ -138,7 +138,7 @@ def _in_hospital(neurology: Milestone, facts: Facts) -> bool:
             continue
         if visit.resource is neurology.resource:
             return True
-        last = visit.end.high if visit.end is not None and visit.end.high >= visit.when.low else visit.when.high
+        last = (visit.end or visit.when).high
         if neurology.rule == "M5.6" and visit.when.low <= neurology.when.low <= last:
             return True
     return False
@@ -196,8 +196,7 @@ def _transfer_out(facts: Facts, first_provider: Milestone | None) -> tuple[date,
     last = max(facts.visits, key=lambda visit: (visit.when.sort_key, visit.resource.id))
     if not last.to_elsewhere or (first_provider is not None and last.when.high < first_provider.when.low):
         return None
-    end = last.end if last.end is not None and last.end.low >= last.when.low else last.when
-    return end.low, last.resource
+    return (last.end or last.when).low, last.resource
 
 
 # Waits ---------------------------------------------------------------------------------------------------------
