@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import re
+import itertools
 import secrets
 import time
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fhir_source.errors import CredentialsRefused, SettingsError, SourceMisbehaved, SourceUnreachable
+from fhir_source.keys import signing_key
 from fhir_source.origins import is_loopback
 
 if TYPE_CHECKING:
@@ -30,9 +28,9 @@ if TYPE_CHECKING:
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFE = 240  # seconds; SMART allows 300, and clocks differ
 _EARLY = 30.0  # seconds before its end at which a token is renewed
-_BITS = {384: "ES384", 256: "ES256"}
-_TOKEN_ATTEMPTS = 4
-_PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.*)-----END \1-----\s*", re.DOTALL)
+_ATTEMPTS_TO_CONNECT = 3
+_FIRST_BACKOFF = 0.5  # seconds, doubled from attempt to attempt
+_LONGEST_BACKOFF = 8.0
 
 
 class Authoriser(Protocol):
@@ -109,25 +107,34 @@ class _Token:
         async with self._lock:
             if generation != self.generation and self._value is not None:
                 return  # another request has renewed it meanwhile
-            endpoint = await self._token_endpoint()
-            answer = await self._ask(endpoint)
+            answer = await self._ask()
             self._value = str(answer["access_token"])
             self.granted = answer.get("scope")
             self._ends = time.monotonic() + _usable_for(answer.get("expires_in"))
             self.generation += 1
 
-    async def _ask(self, endpoint: str) -> dict[str, Any]:
-        for number in range(1, _TOKEN_ATTEMPTS):
+    async def _ask(self) -> dict[str, Any]:
+        """The token endpoint's answer, in as many attempts as any other request may take."""
+        for number in itertools.count(1):
+            last = number >= self.source.attempts
             try:
-                return await self._ask_once(endpoint, last=False)
-            except (_TryAgain, httpx.TransportError):
-                await asyncio.sleep(min(2.0 ** (number - 1), self.source.max_wait_seconds))
-        try:
-            return await self._ask_once(endpoint, last=True)
-        except httpx.TransportError as error:
-            raise SourceUnreachable(
-                f"The token endpoint can't be reached ({type(error).__name__})", source=self.source.name
-            ) from None
+                return await self._ask_once(await self._token_endpoint(), last=last)
+            except httpx.TransportError as error:
+                if last or (isinstance(error, httpx.ConnectError) and number >= _ATTEMPTS_TO_CONNECT):
+                    raise SourceUnreachable(
+                        f"The server that gives tokens can't be reached ({type(error).__name__})",
+                        source=self.source.name,
+                        next_step="run again when it is well",
+                    ) from None
+            except _TryAgain as error:
+                if last:
+                    raise SourceUnreachable(
+                        f"The server gives no token: it answers {error.status}",
+                        source=self.source.name,
+                        next_step="run again later; some servers also fail like this on a key of the wrong kind",
+                    ) from None
+            await asyncio.sleep(min(_FIRST_BACKOFF * 2 ** (number - 1), _LONGEST_BACKOFF, self.source.max_wait_seconds))
+        raise AssertionError("unreachable: the loop returns or raises")
 
     async def _ask_once(self, endpoint: str, *, last: bool) -> dict[str, Any]:
         form, headers = self._request(endpoint)
@@ -140,14 +147,9 @@ class _Token:
             return body
         code = body.get("error") if isinstance(body, dict) else None
         # A bare 400 without an OAuth error code comes and goes (seen at Epic when a token is renewed).
-        if not last and (response.status_code >= 429 or (response.status_code == 400 and not code)):
-            raise _TryAgain
-        if response.status_code >= 429:
-            raise SourceUnreachable(
-                f"The token endpoint answers {response.status_code}",
-                source=self.source.name,
-                next_step="run again later; some servers also fail like this on a key of another kind than registered",
-            )
+        bare = response.status_code == 400 and not code
+        if response.status_code >= 429 or (bare and not last):
+            raise _TryAgain(response.status_code)
         known = code if isinstance(code, str) and code.replace("_", "").isalpha() else "no OAuth error code"
         raise CredentialsRefused(
             f"The token endpoint gave no token ({response.status_code}, {known})",
@@ -199,15 +201,13 @@ class _Token:
 
     async def _discover(self) -> str:
         url = f"{self.source.url.rstrip('/')}/.well-known/smart-configuration"
+        response = await self._client.get(url, headers={"Accept": "application/json"})
+        if response.status_code >= 429:
+            raise _TryAgain(response.status_code)
         try:
-            response = await self._client.get(url, headers={"Accept": "application/json"})
             offers: Any = response.json() if response.status_code == 200 else None
-        except httpx.TransportError as error:
-            raise SourceUnreachable(
-                f"The server's SMART configuration can't be reached ({type(error).__name__})", source=self.source.name
-            ) from None
         except ValueError:
-            offers = None
+            raise _TryAgain(response.status_code) from None
         endpoint = offers.get("token_endpoint") if isinstance(offers, dict) else None
         if not isinstance(endpoint, str):
             raise SourceMisbehaved(
@@ -220,7 +220,11 @@ class _Token:
 
 
 class _TryAgain(Exception):
-    """The token endpoint may do better next time."""
+    """The token endpoint may do better next time. `status` is what it answered."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 _ADVICE = {
@@ -253,45 +257,6 @@ def authoriser(source: Source, client: httpx.AsyncClient) -> Authoriser:
     if auth.kind == "bearer":
         return _Fixed(source, {"Authorization": f"Bearer {auth.secret}"})
     return _Token(source, client)
-
-
-def signing_key(source: Source) -> tuple[Any, str, str | None]:
-    """Private key, algorithm and key id, from PEM or JWK (or a JWKS with one private key). Raises SettingsError."""
-    text = (source.auth.private_key or "").strip()
-    key_id = source.auth.key_id
-    try:
-        if text.startswith("{"):
-            body = json.loads(text)
-            jwk = next(key for key in body.get("keys", [body]) if "d" in key and key_id in (None, key.get("kid")))
-            key: Any = jwt.PyJWK(jwk, algorithm=jwk.get("alg") or _algorithm_of_jwk(jwk)).key
-            key_id = key_id or jwk.get("kid")
-        else:
-            key = serialization.load_pem_private_key(_with_line_ends(text).encode(), password=None)
-    except (ValueError, TypeError, StopIteration, jwt.PyJWTError):
-        raise SettingsError(
-            "The private key can't be read: neither an unencrypted PEM nor a private JWK",
-            source=source.name,
-            next_step="check the connection's password field",
-        ) from None
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key, "RS384", key_id
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size in _BITS:
-        return key, _BITS[key.curve.key_size], key_id
-    raise SettingsError("The private key is neither RSA nor P-384 (RS384, ES384)", source=source.name)
-
-
-def _with_line_ends(pem: str) -> str:
-    """A PEM that went through a one-line form field or an environment variable has lost its line ends."""
-    match = _PEM.fullmatch(pem.replace("\\n", "\n"))
-    if not match:
-        return pem
-    return f"-----BEGIN {match[1]}-----\n{''.join(match[2].split())}\n-----END {match[1]}-----\n"
-
-
-def _algorithm_of_jwk(jwk: dict[str, Any]) -> str:
-    if jwk.get("kty") == "RSA":
-        return "RS384"
-    return "ES256" if jwk.get("crv") == "P-256" else "ES384"
 
 
 def _usable_for(expires_in: object) -> float:

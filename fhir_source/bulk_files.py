@@ -94,14 +94,14 @@ class _Lines:
         self._spool = spool
         self._since = since
         self._read_errors = errors
-        self._rest = b""
+        self._rest = bytearray()
         self._unpack: zlib._Decompress | None = None
 
     def restart(self, *, packed: bool) -> None:
         self.types.clear()
         self.received = 0
         self.errors = 0
-        self._rest = b""
+        self._rest = bytearray()
         self._spool.restart()
         self._unpack = zlib.decompressobj(31) if packed else None
 
@@ -121,12 +121,12 @@ class _Lines:
             self._take(b"\n")
 
     def _take(self, data: bytes) -> None:
-        block = self._rest + data
-        end = block.rfind(b"\n") + 1
-        self._rest = block[end:]
+        end = data.rfind(b"\n") + 1  # in what is new only: a resource of 40 MB comes in hundreds of pieces
         if not end:
+            self._rest += data
             return
-        block = block[:end]
+        block = bytes(self._rest) + data[:end]
+        self._rest = bytearray(data[end:])
         lines = [line for line in block.split(b"\n") if line.strip()]
         self.types.update(resource_type(line) or "unknown" for line in lines)
         self._spool.write(block, len(lines))

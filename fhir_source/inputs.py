@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import fsspec
 import orjson
-import pyarrow
 
 from fhir_source.errors import SettingsError, UnreadableInput
 
@@ -92,6 +91,8 @@ class Folder:
         if magic.startswith(_GZIP):
             return cast("BinaryIO", gzip.GzipFile(fileobj=stream, mode="rb"))
         if magic == _ZSTD:
+            import pyarrow  # 35 MB and a third of a second, for a form that is rare
+
             return cast("BinaryIO", pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, "r"), "zstd"))
         return cast("BinaryIO", stream)
 

@@ -148,7 +148,12 @@ def test_a_token_endpoint_that_falters_is_asked_again(
     front: FaultyServer, smart: Auth, pulling: Callable[..., Manifest]
 ) -> None:
     bare = Fault(at("/auth/token"), lambda seen, reply: Reply(400, {}, b""))
-    front.faults += [bare, Fault(at("/auth/token"), status(503), skip=1)]
+    front.faults += [
+        bare,
+        Fault(at("/auth/token"), status(503), skip=1),
+        Fault(at("/.well-known/"), status(500)),
+        Fault(at("/.well-known/"), lambda seen, reply: Reply(200, {}, b"", cut=0), skip=1),
+    ]
     assert pulling(front.base_url, auth=smart).counts == EXPECTED
 
 

@@ -187,6 +187,22 @@ def test_a_broken_download_goes_on_where_it_broke(
     assert second.headers["if-range"]
 
 
+def test_a_resource_of_40_mb_passes(
+    faulty: FaultyServer, exporting: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    def grow(seen: Seen, reply: Reply) -> Reply:
+        first, rest = reply.body.split(b"\n", 1)
+        text = b',"text":{"status":"generated","div":"' + b"x" * 40_000_000 + b'"}}'
+        return Reply(200, reply.headers, first[:-1] + text + b"\n" + rest)
+
+    faulty.faults.append(Fault(at("/Coverage.ndjson"), grow))
+    manifest = exporting(faulty.base_url, timeout_seconds=20)
+    assert_whole(landing, manifest)
+    [(file, path)] = [pair for pair in landing.paths(manifest) if pair[0].type == "Coverage"]
+    assert file.rows == EVERYTHING["Coverage"]
+    assert max(len(line) for line in read_lines(path)) > 40_000_000
+
+
 def test_a_file_that_stays_short_is_incomplete(
     faulty: FaultyServer, exporting: Callable[..., Manifest], landing: LandingZone
 ) -> None:
