@@ -65,7 +65,9 @@ class IessRecord:
     def write(self) -> Written:
         course, chart, draw = self.course, self.chart, self.draw
         interpreter = interpreter_extension(self.person) if interpreter_on_encounter(self.person) else None
-        well_visits(chart, course.birth, course.birth, course.contact + timedelta(days=120), interpreter)
+        admitted = course.neurology if course.route == "ed_inpatient" else None
+        until = course.contact + timedelta(days=120)
+        well_visits(chart, course.birth, course.birth, until, interpreter, admitted)
         self._before_the_spasms()
         self._first_visits()
         evidence, undated = self._referral(course.referral) if course.referral else ("", False)

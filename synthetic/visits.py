@@ -34,13 +34,19 @@ def pick_weighted(draw: Random, rows: Sequence[tuple]) -> tuple:  # type: ignore
     return draw.choices(rows, [row[-1] for row in rows])[0]
 
 
-def well_visits(chart: Chart, birth: date, since: date, until: date, extra: Fhir | None = None) -> None:
-    """Well-child visits of the schedule between two days. `extra` is an extension that goes on each of them."""
+def well_visits(
+    chart: Chart, birth: date, since: date, until: date, extra: Fhir | None = None, admitted: date | None = None
+) -> None:
+    """Well-child visits of the schedule between two days, but none during the stay of three days from `admitted`.
+
+    `extra` is an extension that goes on each of them.
+    """
     for age in _WELL_DAYS:
         day = birth + timedelta(days=age)
         if day > until:
             return
-        if day >= since:
+        in_hospital = admitted is not None and admitted <= day <= admitted + timedelta(days=3)
+        if day >= since and not in_hospital:
             chart.encounter(
                 "AMB", day, 540 + age % 7 * 45, 25, text="Well child visit", place="clinic", interpreter=extra
             )
