@@ -15,7 +15,13 @@ import pandas as pd
 
 from surveillance.estimates.estimate import Estimate, not_estimable
 from surveillance.estimates.inequality import INDICES, inequality
-from surveillance.estimates.models import EVENTS_A_PARAMETER, firth_odds_ratio, hazard_ratio, standardised_difference
+from surveillance.estimates.models import (
+    EVENTS_A_PARAMETER,
+    firth_hazard_ratio,
+    firth_odds_ratio,
+    hazard_ratio,
+    standardised_difference,
+)
 from surveillance.estimates.proportions import risk_difference
 from surveillance.estimates.shrinkage import shrunk
 from surveillance.estimates.stratified import Table, mantel_haenszel_odds_ratio, mantel_haenszel_risk_difference
@@ -29,8 +35,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-#: A sparse model with more coefficients than this isn't penalised but refused.
-_PENALISED_PARAMETERS = 2
 #: What a group's difference may come about by; only ever in a second model, labelled so.
 _MECHANISMS = ("race_ethnicity", "payer", "language_group")
 
@@ -49,6 +53,7 @@ class Finding(NamedTuple):
 def compare(infants: pd.DataFrame, metric_id: str, settings: SurveillanceSettings) -> Iterator[Finding]:
     """All findings of one measure over its measured infants."""
     matured = infants[infants["matured"] & infants["late"].isin(["yes", "no"])].reset_index(drop=True)
+    charted = {(c.dimension, c.group, c.reference) for c in settings.charts if c.measure == metric_id}
     for dimension in DIMENSIONS:
         groups = {
             str(value): members for value, members in matured.groupby(dimension, sort=True) if value not in UNKNOWN
@@ -62,7 +67,9 @@ def compare(infants: pd.DataFrame, metric_id: str, settings: SurveillanceSetting
             pair = matured[matured[dimension].isin([value, reference])].reset_index(drop=True)
             smaller = min(int((pair[dimension] == side).sum()) for side in (value, reference))
             if smaller >= settings.min_n:
-                yield from _pair(pair, matured, dimension, value, reference, seed)
+                yield from _pair(pair, matured, dimension, value, reference)
+                if (dimension, value, reference) in charted:
+                    yield from _modelled(pair, dimension, value, reference, seed)
             else:
                 reason = f"fewer than {settings.min_n} infants" if smaller else "no infants"
                 refused = not_estimable("rd", "mantel-haenszel", reason)
@@ -86,15 +93,13 @@ def _across(groups: dict[str, pd.DataFrame], dimension: str, seed: int) -> Itera
         yield Finding("network", dimension, value, "", "none", estimate)
 
 
-def _pair(
-    pair: pd.DataFrame, everyone: pd.DataFrame, dimension: str, value: str, reference: str, seed: int
-) -> Iterator[Finding]:
+def _pair(pair: pd.DataFrame, everyone: pd.DataFrame, dimension: str, value: str, reference: str) -> Iterator[Finding]:
+    """Within and between sites, and over who the infants of unknown group may be."""
     group = (pair[dimension] == value).to_numpy()
     late = (pair["late"] == "yes").to_numpy()
     sites = _tables(pair, late, group)
     plain = _table(late, group)
     unknown = everyone[everyone[dimension].isin(UNKNOWN)]
-    strata = pd.factorize(pair["source"], sort=True)[0]
 
     def at(scope: str, adjustment: str, estimate: Estimate) -> Finding:
         return Finding(scope, dimension, value, reference, adjustment, estimate)
@@ -105,6 +110,17 @@ def _pair(
     yield at("between-site", "none", _between(risk_difference(*plain), within))
     yield at("network", "none", _bounds(plain, unknown))
     yield at("network", "none", _plausible(plain, unknown))
+
+
+def _modelled(pair: pd.DataFrame, dimension: str, value: str, reference: str, seed: int) -> Iterator[Finding]:
+    """Models, for the registered comparisons only: they cost seconds, and invite a search."""
+    group = (pair[dimension] == value).to_numpy()
+    late = (pair["late"] == "yes").to_numpy()
+    strata = pd.factorize(pair["source"], sort=True)[0]
+
+    def at(scope: str, adjustment: str, estimate: Estimate) -> Finding:
+        return Finding(scope, dimension, value, reference, adjustment, estimate)
+
     need = _need(pair)
     yield at("network", "clinical_need:age", firth_odds_ratio(late, _varying(np.column_stack([group, need]))))
     mix = np.column_stack([need, _dummies(pair["source"])])
@@ -129,15 +145,9 @@ def _hazards(pair: pd.DataFrame, group: Any, strata: Any, dimension: str, at: An
         f"site,clinical_need:age,mechanism:{'+'.join(others)}": np.column_stack([alone, need, ways]),
     }
     for adjustment, design in models.items():
-        yield at("within-site", adjustment, _hazard_ratio(days, event, _varying(design), strata[timed]))
-
-
-def _hazard_ratio(days: Floats, event: Any, design: Floats, strata: Any) -> Estimate:
-    parameters = design.shape[1]
-    if parameters > _PENALISED_PARAMETERS and event.sum() < EVENTS_A_PARAMETER * parameters:
-        reason = f"fewer than {EVENTS_A_PARAMETER} events for each of {parameters} coefficients"
-        return not_estimable("hr", "cox efron", reason)
-    return hazard_ratio(days, event, design, strata)
+        yield at("within-site", adjustment, hazard_ratio(days, event, _varying(design), strata[timed]))
+    if event.sum() < EVENTS_A_PARAMETER:
+        yield at("network", "none", firth_hazard_ratio(days, event, alone))
 
 
 def _table(late: Any, group: Any) -> Table:

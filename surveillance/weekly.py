@@ -227,7 +227,8 @@ def _message(
         )
         for chart_id, outcome in sorted(raised.items(), key=lambda pair: (pair[1].status == "held", pair[0]))
     ]
-    waiting = waiting_infants(read.known, as_of=as_of, settings=settings, through=read.through)["infant"].nunique()
+    listed = waiting_infants(read.known, as_of=as_of, settings=settings, through=read.through)
+    waiting = listed.loc[~listed["long_past"].astype(bool), ["source", "infant"]].drop_duplicates().shape[0]
     body = message.body(items, as_of=as_of, through=read.through, waiting=waiting, settings=settings)
     return Message(
         message_id("alert", run_id), "alert", message.subject(items), body, tuple(item.alert_id for item in items)

@@ -11,10 +11,12 @@ import pandas as pd
 if TYPE_CHECKING:
     from surveillance.settings import SurveillanceSettings
 
-COLUMNS = ["source", "infant", "reason", "since", "days_waiting", "referral", "booked"]
+COLUMNS = ["source", "infant", "reason", "since", "days_waiting", "referral", "booked", "long_past"]
 NO_NEUROLOGY = "no neurology contact"
 NO_TREATMENT = "no first-line treatment"
 _TREATMENT_DAYS = 7
+#: After so many days nobody waits for the same visit any more: shown apart, as records to be checked.
+_LONG_PAST_DAYS = 84
 _COHORTS = ("definite", "probable", "possible")
 
 
@@ -26,19 +28,21 @@ def waiting_infants(
     Without neurology for more than `waiting_hours` after the first provider visit, or without first-line treatment
     more than 7 days after the diagnosis. `known` comes from `cohort.as_known`. Dates are whole days, so that "more than
     72 hours" is certain from the fourth day on. Infants who died, left or outgrew the cohort are censored before their
-    source's last data, and are not waiting.
+    source's last data, and are not waiting; nor is one who is being treated waiting for neurology. `long_past` marks
+    those beyond twelve weeks, whose records are to be checked: they are no work for today.
     """
     last = pd.to_datetime(known["source"].map(dict(through)))
     here = known["cohort"].isin(_COHORTS) & (known["censored_on"].isna() | (known["censored_on"] >= last))
     today = pd.Timestamp(as_of)
-    sees_nobody = here & known["neurology"].isna() & (known["prior_neurology"] == "no")
+    untreated = known["first_line"].isna()
+    sees_nobody = here & untreated & known["neurology"].isna() & (known["prior_neurology"] == "no")
     parts = [
         _waiting(known[sees_nobody], "first_provider", today, settings.waiting_hours // 24, NO_NEUROLOGY),
-        _waiting(known[here & known["first_line"].isna()], "diagnosis", today, _TREATMENT_DAYS, NO_TREATMENT),
+        _waiting(known[here & untreated], "diagnosis", today, _TREATMENT_DAYS, NO_TREATMENT),
     ]
     rows = pd.concat(parts, ignore_index=True)
-    order = ["days_waiting", "source", "infant", "reason"]
-    return rows.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
+    order = ["long_past", "days_waiting", "source", "infant", "reason"]
+    return rows.sort_values(order, ascending=[True, False, True, True, True], kind="stable").reset_index(drop=True)
 
 
 def _waiting(known: pd.DataFrame, since: str, today: pd.Timestamp, days: int, reason: str) -> pd.DataFrame:
@@ -53,6 +57,7 @@ def _waiting(known: pd.DataFrame, since: str, today: pd.Timestamp, days: int, re
             "days_waiting": waited[waited > days].astype(int),
             "referral": rows["referral"].dt.date,
             "booked": rows["booked"].dt.date,
+            "long_past": waited[waited > days] > _LONG_PAST_DAYS,
         },
         columns=COLUMNS,
     )

@@ -6,12 +6,11 @@ model that holds them is a second one, labelled as that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
 from surveillance.estimates.estimate import LEVEL, Estimate, Z, not_estimable
 
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 
 #: With fewer events than this for each coefficient, Cox's estimate is biased away from 1: Firth's penalty instead.
 EVENTS_A_PARAMETER = 10
-#: A log hazard or odds ratio beyond this is as good as infinite.
+#: A log hazard ratio beyond this is as good as infinite.
 _FAR = 15.0
-_NO_LIKELIHOOD = 1e10
-_CRITICAL = float(chi2.ppf(LEVEL, 1)) / 2
 
 
 def hazard_ratio(
@@ -34,107 +31,88 @@ def hazard_ratio(
     """Hazard ratio of the first column of `design` (1 group, 0 reference): below 1 the group waits longer.
 
     Cox's partial likelihood with Efron's ties, baseline hazards by stratum, optional left truncation (`entry`, days;
-    those with entry >= exit drop out). Day 0 is taken as half a day: only the order counts. Under `EVENTS_A_PARAMETER`
-    events a coefficient, Firth's penalty and its profile interval.
+    those with entry >= exit drop out). Day 0 is taken as half a day: only the order counts. Refused under
+    `EVENTS_A_PARAMETER` events a coefficient, where `firth_hazard_ratio` is right.
     """
+    from statsmodels.duration.hazard_regression import PHReg  # costs seconds to import
+
     estimand, method = "hr", "cox efron"
     if entry is not None:
         kept = entry < days
         days, event, design, strata, entry = days[kept], event[kept], design[kept], strata[kept], entry[kept]
-    group = design[:, 0] == 1
-    if not group.any() or group.all():
-        return not_estimable(estimand, method, "one of the groups has no infants")
-    if not event.any():
-        return not_estimable(estimand, method, "no events")
-    model = _phreg(days, event, design, strata, entry)
-    if event.sum() < EVENTS_A_PARAMETER * design.shape[1]:
-        return _firth_cox(model, design.shape[1])
+    reason = _no_comparison(event, design[:, 0] == 1)
+    if reason is None and event.sum() < EVENTS_A_PARAMETER * design.shape[1]:
+        reason = f"fewer than {EVENTS_A_PARAMETER} events for each of {design.shape[1]} coefficients"
+    # A stratum where nobody had the event says nothing of a ratio of hazards.
+    telling = np.isin(strata, np.unique(strata[event]))
+    if reason is not None:
+        return not_estimable(estimand, method, reason)
+    model = PHReg(
+        np.where(days == 0, 0.5, days)[telling],
+        design[telling],
+        status=event[telling].astype(int),
+        strata=strata[telling],
+        entry=None if entry is None else entry[telling],
+        ties="efron",
+    )
     fitted = model.fit(disp=0)
     log_hr, se = float(fitted.params[0]), float(fitted.bse[0])
     if not np.isfinite(se) or abs(log_hr) > _FAR:
-        return _firth_cox(model, design.shape[1])
+        return not_estimable(estimand, method, "the groups are separated: no hazard ratio is finite")
     p_value = float(2 * norm.sf(abs(log_hr) / se))
     low, high = np.exp(log_hr - Z * se), np.exp(log_hr + Z * se)
     return Estimate(estimand, method, float(np.exp(log_hr)), float(low), float(high), "wald", se, p_value)
 
 
-class _Phreg:
-    """What is used of statsmodels' proportional hazards model."""
-
-    loglike: Callable[[Floats], float]
-    hessian: Callable[[Floats], Floats]
-    fit: Callable[..., _Phreg]
-    params: Floats
-    bse: Floats
-
-
-def _phreg(
-    days: Floats, event: NDArray[np.bool_], design: Floats, strata: NDArray[np.int_], entry: Floats | None
-) -> _Phreg:
-    from statsmodels.duration.hazard_regression import PHReg  # costs seconds to import
-
-    model: _Phreg = PHReg(
-        np.where(days == 0, 0.5, days), design, status=event.astype(int), strata=strata, entry=entry, ties="efron"
-    )
-    return model
+def _no_comparison(event: NDArray[np.bool_], group: NDArray[np.bool_]) -> str | None:
+    if not group.any() or group.all():
+        return "one of the groups has no infants"
+    if not event.any():
+        return "no events"
+    if not event[group].any() or not event[~group].any():
+        return "one of the groups has no events"
+    return None
 
 
-def _firth_cox(model: _Phreg, size: int) -> Estimate:
-    method = "cox efron, firth"
+def firth_hazard_ratio(days: Floats, event: NDArray[np.bool_], design: Floats) -> Estimate:
+    """The same where events are few: Firth's penalty, Breslow's ties, no strata, profile likelihood interval."""
+    from firthmodels import FirthCoxPH
 
-    def penalised(beta: Floats) -> float:
-        sign, log_det = np.linalg.slogdet(-model.hessian(beta))
-        return float(model.loglike(beta) + log_det / 2) if sign > 0 else -np.inf
-
-    return _profile("hr", method, penalised, size)
-
-
-def _profile(estimand: str, method: str, penalised: Callable[[Floats], float], size: int) -> Estimate:
-    """Maximum of a penalised likelihood, its first coefficient's profile interval and likelihood ratio test."""
-
-    def best(fixed: float | None) -> tuple[float, Floats]:
-        if fixed is not None and size == 1:
-            return penalised(np.array([fixed])), np.array([fixed])
-
-        def loss(free: Floats) -> float:
-            value = penalised(free if fixed is None else np.concatenate([[fixed], free]))
-            return -value if np.isfinite(value) else _NO_LIKELIHOOD
-
-        found = minimize(loss, np.zeros(size if fixed is None else size - 1), method="BFGS", options={"gtol": 1e-7})
-        return -float(found.fun), found.x
-
-    top, beta = best(None)
-    centre = float(beta[0])
-    if top <= -_NO_LIKELIHOOD or best(centre)[0] < top - _CRITICAL:
-        return not_estimable(estimand, method, "the model can't be fitted to so few infants")
-
-    def drop(value: float) -> float:
-        return top - best(value)[0] - _CRITICAL
-
-    low = float(np.exp(brentq(drop, centre - _FAR, centre, xtol=1e-8))) if drop(centre - _FAR) > 0 else None
-    high = float(np.exp(brentq(drop, centre, centre + _FAR, xtol=1e-8))) if drop(centre + _FAR) > 0 else None
-    p_value = float(chi2.sf(max(0.0, 2 * (top - best(0.0)[0])), 1))
-    reason = None if low is not None and high is not None else "the profile doesn't bound it"
-    return Estimate(estimand, method, float(np.exp(centre)), low, high, "profile", p_value=p_value, reason=reason)
+    estimand, method = "hr", "cox breslow, firth"
+    group = design[:, 0] == 1
+    if not event.any() or not group.any() or group.all():
+        return not_estimable(estimand, method, _no_comparison(event, group) or "no events")
+    outcome = np.array(list(zip(event, days, strict=True)), dtype=[("event", bool), ("time", float)])
+    return _penalised(estimand, method, FirthCoxPH(), design, outcome)
 
 
 def firth_odds_ratio(late: NDArray[np.bool_], design: Floats) -> Estimate:
-    """Odds ratio of the first column of `design` by Firth's logistic regression; an intercept is added."""
-    method = "logistic, firth"
-    with_intercept = np.column_stack([design, np.ones(len(design))])
+    """Odds ratio of the first column of `design` by Firth's logistic regression, profile likelihood interval."""
+    from firthmodels import FirthLogisticRegression
+
+    estimand, method = "or", "logistic, firth"
     group = design[:, 0] == 1
     if not group.any() or group.all():
-        return not_estimable("or", method, "one of the groups has no infants")
+        return not_estimable(estimand, method, "one of the groups has no infants")
+    if late.all() or not late.any():
+        return not_estimable(estimand, method, "everyone or nobody late")
+    return _penalised(estimand, method, FirthLogisticRegression(), design, late.astype(int))
 
-    def penalised(beta: Floats) -> float:
-        linear = with_intercept @ beta
-        log_likelihood = float((late * linear - np.logaddexp(0, linear)).sum())
-        p = 1 / (1 + np.exp(-linear))
-        information = (with_intercept * (p * (1 - p))[:, None]).T @ with_intercept
-        sign, log_det = np.linalg.slogdet(information)
-        return float(log_likelihood + log_det / 2) if sign > 0 else -np.inf
 
-    return _profile("or", method, penalised, with_intercept.shape[1])
+def _penalised(estimand: str, method: str, model: Any, design: Floats, outcome: Any) -> Estimate:
+    """Fit one of firthmodels' estimators; its warnings about convergence become the reason."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            model.fit(design, outcome)
+            model.lrt(features=[0])
+            low, high = np.exp(model.conf_int(alpha=1 - LEVEL, method="pl", features=[0])[0])
+        except (Warning, np.linalg.LinAlgError, ValueError) as problem:
+            return not_estimable(estimand, method, f"the penalised model can't be fitted ({type(problem).__name__})")
+    p_value = float(model.lrt_pvalues_[0])
+    return Estimate(
+        estimand, method, float(np.exp(model.coef_[0])), float(low), float(high), "profile", p_value=p_value
+    )
 
 
 def standardised_difference(
