@@ -67,11 +67,11 @@ def _diagnosed(diagnosis: Diagnosis, facts: Facts) -> tuple[DateRange | None, st
     return diagnosis.recorded, "M7.3"
 
 
-def visits_of(diagnosis: Diagnosis, facts: Facts) -> list[Visit]:
+def visits_of(diagnosis: Diagnosis, facts: Facts) -> tuple[Visit, ...]:
     """The visits that a Condition belongs to, by its reference or theirs."""
-    key = ("Condition", diagnosis.resource.id)
+    pointing = facts.visits_by_condition.get(diagnosis.resource.id, ())
     named = facts.visits_by_id.get(diagnosis.encounter[1]) if diagnosis.encounter else None
-    return [visit for visit in facts.visits if visit is named or key in visit.diagnoses]
+    return pointing if named is None or named in pointing else (named, *pointing)
 
 
 # Cohort --------------------------------------------------------------------------------------------------------

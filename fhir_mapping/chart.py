@@ -133,6 +133,10 @@ class Chart:
     def _by_key(self) -> dict[tuple[str, str], Resource]:
         return {(item.type, item.id): item for items in self.record.resources.values() for item in items}
 
+    def holds(self, resource_type: str, identity: str) -> bool:
+        """Whether the infant's record has the resource, whatever the rules make of it."""
+        return (resource_type, identity) in self._by_key
+
     @cached_property
     def _by_identifier(self) -> dict[tuple[str, str], Resource]:
         found: dict[tuple[str, str], Resource] = {}

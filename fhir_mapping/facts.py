@@ -27,6 +27,7 @@ class Facts:
 
     visits: tuple[Visit, ...]
     visits_by_id: dict[str, Visit]
+    visits_by_condition: dict[str, tuple[Visit, ...]]  # those that name the Condition among their diagnoses or reasons
     episodes: tuple[Episode, ...]
     diagnoses: tuple[Diagnosis, ...]
     orders: tuple[Order, ...]
@@ -61,6 +62,7 @@ def read_facts(chart: Chart) -> Facts:
     return Facts(
         tuple(visits),
         {visit.resource.id: visit for visit in visits},
+        _by_condition(visits),
         tuple(episodes(visits)),
         tuple(chart.read("Condition", read_diagnosis)),
         tuple(orders),
@@ -73,6 +75,15 @@ def read_facts(chart: Chart) -> Facts:
         tuple(courses(doses)),
         tuple(chart.read("Coverage", read_cover)),
     )
+
+
+def _by_condition(visits: Iterable[Visit]) -> dict[str, tuple[Visit, ...]]:
+    found: dict[str, tuple[Visit, ...]] = {}
+    for visit in visits:
+        for kind, identity in sorted(visit.diagnoses):
+            if kind in {"Condition", ""}:
+                found[identity] = (*found.get(identity, ()), visit)
+    return found
 
 
 def _contacts(

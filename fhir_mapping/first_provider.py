@@ -67,20 +67,21 @@ def concerns(facts: Facts, case_ids: frozenset[str], chart: Chart) -> list[Conce
     return sorted(found, key=lambda item: (*item.when.sort_key, item.resource.type, item.resource.id))
 
 
-def _same_day(diagnosis: Diagnosis, facts: Facts) -> list[Visit]:
+def _same_day(diagnosis: Diagnosis, facts: Facts) -> tuple[Visit, ...]:
     if diagnosis.encounter is not None or diagnosis.recorded is None or not diagnosis.recorded.exact:
-        return []
+        return ()
     day = diagnosis.recorded.low
-    return [
-        visit for visit in facts.visits if visit.when.exact and visit.when.low <= day <= (visit.end or visit.when).high
-    ][:1]
+    for visit in facts.visits:
+        if visit.when.exact and visit.when.low <= day <= (visit.end or visit.when).high:
+            return (visit,)
+    return ()
 
 
 def _stands_for_visit(diagnosis: Diagnosis, chart: Chart) -> bool:
     if diagnosis.encounter is None:
         return diagnosis.of_encounter
     # The encounter is here and did not take place (cancelled, entered in error): then there was no visit.
-    return all(item.id != diagnosis.encounter[1] for item in chart.record.of("Encounter"))
+    return not chart.holds("Encounter", diagnosis.encounter[1])
 
 
 def _of_episode(
