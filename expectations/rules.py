@@ -74,6 +74,7 @@ TABLES: Mapping[str, Table] = {
     "staged_pull": Table("ops.stg_pull"),
     "ledger": Table("ops.stg_ledger"),
     "resource": Table("clinical.stg_resource"),
+    "unchanged": Table("clinical.stg_unchanged"),
     "conformance": Table("clinical.stg_conformance"),
     "quarantine": Table("clinical.stg_quarantine"),
     "infant": Table("clinical.stg_infant"),

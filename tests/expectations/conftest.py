@@ -166,7 +166,7 @@ def _derive(rows: Rows) -> None:
         row.setdefault("last_updated", "2026-11-20T00:00:00Z")
         row.setdefault("file", "a.ndjson.gz")
         row.setdefault("line", 1)
-    counts = Counter(row["resource_type"] for row in rows["resource"])
+    counts = Counter(row["resource_type"] for name in ("resource", "unchanged") for row in rows[name])
     rows["ledger"] = [{"resource_type": kind, "received": n, "in_scope": n} for kind, n in counts.items()]
     rows["conformance"] = [
         {"resource_type": row["resource_type"], "resource_id": row["resource_id"], "paths": []}
