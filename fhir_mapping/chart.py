@@ -50,14 +50,18 @@ class Chart:
         self.birth = self._birth()
 
     def _birth(self) -> DateRange | None:
+        """The birth date of the surviving record, or of one merged into it; unreadable everywhere: quarantine."""
+        problems: list[tuple[Resource, Unreadable]] = []
         for patient in self.patients:
             try:
                 found = date_at(patient.body.get("birthDate"), "Patient.birthDate", self.timezone)
             except Unreadable as error:
-                self.quarantine(patient, error)
+                problems.append((patient, error))
                 continue
             if found is not None:
                 return found
+        for patient, problem in problems:
+            self.quarantine(patient, problem)
         return None
 
     @property

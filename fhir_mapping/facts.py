@@ -94,11 +94,13 @@ def _contacts(
         for visit in visits
         if visit.contact is not None
     ]
+    days = {item.when.low for item in found}
     found += consults
+    # A kept appointment and the encounter of its day are one visit.
     found += [
         Milestone(item.start, item.resource, "M5.5", item.certainty)
         for item in appointments
-        if item.status == "fulfilled" and item.start is not None
+        if item.status == "fulfilled" and item.start is not None and item.start.low not in days
     ]
     return sorted(found, key=milestone_order)
 

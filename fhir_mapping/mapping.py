@@ -145,7 +145,9 @@ class _Assembly:
         self.chart, self.facts, self.case, self.eeg, self.treatment = chart, facts, case, eeg, treatment
         self.diagnosis = case.diagnosis
         self.neurology = first_of(facts.contacts)
-        self.onset = onset_of(case.members, self.diagnosis, chart)
+        members = {id(item) for item in case.members}
+        told = [item for item in cases if id(item) in members or item.diagnosis.case == "definite"]
+        self.onset = onset_of(told, self.diagnosis, chart)
         self.suspected = suspicion_of(cases, facts, self.diagnosis)
         self.provider = self._first_provider()
         m1 = self.provider.strict

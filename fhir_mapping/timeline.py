@@ -172,16 +172,19 @@ def _death(facts: Facts, chart: Chart) -> tuple[date, Resource] | None:
     """The (first possible) day of death; without a readable date, the last day on which the infant was seen alive."""
     for patient in chart.patients:
         body = patient.body
+        written = body.get("deceasedDateTime")
         try:
-            when = chart.plausible(date_at(body.get("deceasedDateTime"), "Patient.deceasedDateTime", chart.timezone))
-        except Unreadable as error:
-            chart.quarantine(patient, error)
+            when = chart.plausible(date_at(written, "Patient.deceasedDateTime", chart.timezone))
+        except Unreadable:
             when = None
+        else:
+            if written is not None and when is None:
+                continue  # after the as-of date: not known then
         if when is not None:
             if not when.exact:
                 chart.flags.add("partial_date")
             return when.low, patient
-        if body.get("deceasedBoolean") is True or ("deceasedDateTime" in body and chart.quarantined):
+        if body.get("deceasedBoolean") is True or written is not None:
             chart.flags.add("death_undated")
             seen = [visit.when.low for visit in facts.visits] + [course.start.when.low for course in facts.courses]
             if seen:
