@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import orjson
 
-from fhir_source.errors import CredentialsRefused, PullIncomplete, SourceMisbehaved
-from fhir_source.instants import parse
-from fhir_source.transport import Refused, Request, Transient
+from fhir_source.errors import CredentialsRefused, SourceMisbehaved
+from fhir_source.pages import links, older, page_fault, remarks, rows, version
+from fhir_source.transport import Refused, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,6 @@ _MOST_STALE_PAGES = 3  # in a row, without a new row, before it is a loop
 _MOST_EMPTY_PAGES = 50  # in a row; some servers filter after paging
 _GET_ROOM = 1800  # characters of a query string that every server and proxy takes
 _POST_ROOM = 4000  # the server's own `next` links repeat the query as a URL
-_PARTIAL = frozenset({"incomplete", "timeout", "too-costly", "throttled", "transient", "exception", "lock-error"})
 
 
 class ShortSearch(Exception):
@@ -158,23 +157,23 @@ class Pager:
             # Rows may be deleted while we page: the smaller of the totals is owed.
             seen.total = total if seen.total is None else min(total, seen.total)
         entries = fresh = 0
-        for mode, row in _rows(answer.body, query.type):
+        for mode, row in rows(answer.body, query.type):
             if mode == "outcome":
-                found.notes.update(_remarks(row, query.type))
+                found.notes.update(remarks(row, query.type))
                 continue
             entries += 1
             identity = f"{row.get('resourceType')}/{row.get('id')}" if row.get("id") else orjson.dumps(row).hex()
-            version = (identity, _version(row))
-            if version in seen.versions:
+            known = (identity, version(row))
+            if known in seen.versions:
                 found.repeated += 1
                 continue
             fresh += 1
-            seen.versions.add(version)
+            seen.versions.add(known)
             if mode == "match":
                 seen.ids.add(identity)
                 if not query.belongs(row):
                     found.notes.add(f"{query.type}: the server's search also finds rows that were not asked for")
-                if query.since and _older(row, query.since):
+                if query.since and older(row, query.since):
                     found.notes.add(f"{query.type}: _lastUpdated was not honoured by the server")
             found.rows += 1
             take(row)
@@ -182,7 +181,7 @@ class Pager:
         seen.stale = 0 if fresh or not entries else seen.stale + 1
 
     def _next(self, answer: Answer, seen: _Progress) -> str | None:
-        link = next((link for link in _links(answer.body) if link.get("relation") == "next"), None)
+        link = next((link for link in links(answer.body) if link.get("relation") == "next"), None)
         if link is None or not isinstance(link.get("url"), str):
             return None
         # A relative link is relative to the service's base (FHIR Bundle.link); a mere query, to the page it is on.
@@ -198,27 +197,18 @@ class Pager:
         return url
 
 
-def page_fault(answer: Answer, resource_type: str) -> Transient | None:
-    """What is wrong with a page, None for a page that can be used."""
-    what = _wrong_page(answer.body, resource_type)
-    if what:
-        return Transient(f"it answered a search of {resource_type} with {what}", ends_as=SourceMisbehaved)
-    if any(mode == "outcome" and _is_partial(row) for mode, row in _rows(answer.body, resource_type)):
-        return Transient(f"it answered a search of {resource_type} in part only", ends_as=PullIncomplete)
-    return None
-
-
-def _wrong_page(body: dict[str, Any], resource_type: str) -> str | None:
-    if body.get("resourceType") != "Bundle":
-        return "an OperationOutcome" if body.get("resourceType") == "OperationOutcome" else "something else than a page"
-    if body.get("type", "searchset") != "searchset":
-        return "a Bundle that is not a searchset"
-    entries = body.get("entry", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return "a malformed page"
-    if any(mode == "match" and row.get("resourceType") != resource_type for mode, row in _rows(body, resource_type)):
-        return "a page of another type"
-    return None
+def _dropped(query: Query, answer: Answer) -> str | None:
+    """The filters that the server seems not to have applied, None when the rows are what was asked for."""
+    matches = [row for mode, row in rows(answer.body, query.type) if mode == "match"]
+    strangers = sum(not query.belongs(row) for row in matches)
+    if not strangers:
+        return None
+    link = next((link for link in links(answer.body) if link.get("relation") == "self"), {})
+    echoed = {name.split(":")[0] for name, _ in parse_qsl(urlsplit(str(link.get("url", ""))).query)}
+    missing = [name for name, _ in query.filters if name.split(":")[0] not in echoed]
+    if not missing and strangers * 2 <= len(matches):
+        return None
+    return ", ".join(missing or [name for name, _ in query.filters])
 
 
 def batches(values: list[str], room: int) -> Iterator[list[str]]:
@@ -241,72 +231,3 @@ def escape(value: str) -> str:
     for sign in "\\,$|":
         value = value.replace(sign, "\\" + sign)
     return value
-
-
-def _rows(body: dict[str, Any], resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for entry in body.get("entry") or []:
-        row = entry.get("resource")
-        if not isinstance(row, dict):
-            continue
-        search = entry.get("search")
-        mode = search.get("mode") if isinstance(search, dict) else None
-        if row.get("resourceType") == "OperationOutcome" and resource_type != "OperationOutcome":
-            mode = "outcome"
-        if mode not in ("match", "include", "outcome"):
-            mode = "match" if row.get("resourceType") == resource_type else "include"
-        yield mode, row
-
-
-def _dropped(query: Query, answer: Answer) -> str | None:
-    """The filters that the server seems not to have applied, None when the rows are what was asked for."""
-    matches = [row for mode, row in _rows(answer.body, query.type) if mode == "match"]
-    strangers = sum(not query.belongs(row) for row in matches)
-    if not strangers:
-        return None
-    link = next((link for link in _links(answer.body) if link.get("relation") == "self"), {})
-    echoed = {name.split(":")[0] for name, _ in parse_qsl(urlsplit(str(link.get("url", ""))).query)}
-    missing = [name for name, _ in query.filters if name.split(":")[0] not in echoed]
-    if not missing and strangers * 2 <= len(matches):
-        return None
-    return ", ".join(missing or [name for name, _ in query.filters])
-
-
-def _links(body: dict[str, Any]) -> list[dict[str, Any]]:
-    links = body.get("link")
-    return [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
-
-
-def _issues(outcome: dict[str, Any]) -> list[dict[str, Any]]:
-    issues = outcome.get("issue")
-    return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
-
-
-def _is_partial(outcome: dict[str, Any]) -> bool:
-    return any(
-        issue.get("severity") in ("fatal", "error") or issue.get("code") in _PARTIAL for issue in _issues(outcome)
-    )
-
-
-def _remarks(outcome: dict[str, Any], resource_type: str) -> set[str]:
-    # Only the coded parts: `diagnostics` is free text and may quote what was searched for.
-    return {
-        f"{resource_type}: the server remarks {issue.get('severity')}/{issue.get('code')}"
-        for issue in _issues(outcome)
-        if issue.get("severity") == "warning"
-    }
-
-
-def _meta(row: dict[str, Any], name: str) -> str:
-    meta = row.get("meta")
-    value = meta.get(name) if isinstance(meta, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _version(row: dict[str, Any]) -> str:
-    return f"{_meta(row, 'versionId')} {_meta(row, 'lastUpdated')}"
-
-
-def _older(row: dict[str, Any], since: str) -> bool:
-    updated = parse(_meta(row, "lastUpdated"))
-    asked = parse(since)
-    return updated is not None and asked is not None and updated < asked

@@ -7,7 +7,6 @@ agree on it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,15 @@ from fhir_source.capability import Capability, TypeOffer, ask
 from fhir_source.deletions import deleted_since
 from fhir_source.errors import PullIncomplete, SourceMisbehaved
 from fhir_source.instants import earlier, from_http, iso
-from fhir_source.landing import LandedFile, Manifest, read_lines
-from fhir_source.paging import Found, Pager, ShortSearch
+from fhir_source.landing import Manifest, read_lines
+from fhir_source.paging import Pager
 from fhir_source.selection import Selection, Selector, by_code, by_id, by_patient
 from fhir_source.source import REFERENCED_TYPES
 from fhir_source.transport import Refused, Request, Transport
+from fhir_source.units import Units
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from fhir_source.source import Source
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _INFANTS_A_FILE = 200
 _REFERENCES_A_FILE = 1000
 _MOST_ROUNDS = 6  # of links between Patients, and of references between referenced types
-_TRIES = 3  # of a search that comes up short
 
 
 class SearchPull:
@@ -61,10 +60,9 @@ class SearchPull:
         self._now = now
         self._codes = sorted(set(cohort_codes))
         self._known = sorted({infant.rsplit("/", 1)[-1] for infant in known_infants})
-        self._progress = progress
         self._notes: set[str] = set()
-        self._workers = asyncio.Semaphore(self.source.concurrency)
-        self._files: Counter[str] = Counter()  # landed names given out, by type
+        selector = Selector(Pager(transport, self.source.page_size))
+        self._units = Units(self.source, writer, selector, progress)
 
     async def run(self) -> Manifest:
         """Raises PullIncomplete when the server cuts a search short, and what Transport and Pager raise."""
@@ -75,7 +73,7 @@ class SearchPull:
             if needed in left_out:
                 raise SourceMisbehaved(f"The server offers no search of {needed}", source=self.source.name)
         cohort = await self._cohort()
-        self._selector = Selector(Pager(self._transport, self.source.page_size, post=cohort.facts["post"]))
+        self._units.selector.pager.post = cohort.facts["post"]
         reverse = "link" in capability.offers.get("Patient", TypeOffer()).parameters
         patients = await self._patients(cohort.facts["members"], reverse=reverse)
         await self._everything_of(patients, capability, left_out)
@@ -98,7 +96,7 @@ class SearchPull:
         done = self.writer.units.get("cohort")
         if done:
             return done
-        selector = Selector(Pager(self._transport, self.source.page_size))
+        selector = self._units.selector
         members: set[str] = set()
         orphans = 0
 
@@ -109,7 +107,7 @@ class SearchPull:
                 members.update(patients)
                 orphans += not patients
 
-        found = await self._whole(lambda: selector.run(by_code("Condition", self._codes), take))
+        found = await self._units.whole(lambda: selector.run(by_code("Condition", self._codes), take))
         notes = set(found.notes)
         date = from_http(found.date)
         if orphans:
@@ -133,7 +131,7 @@ class SearchPull:
             if not fresh:
                 break
             asked.update(fresh)
-            units = await self._in_parallel(
+            units = await self._units.in_parallel(
                 self._patient_unit(f"Patient/{round_number}/{index}", chunk, reverse=reverse)
                 for index, chunk in enumerate(_chunks(fresh, _INFANTS_A_FILE))
             )
@@ -158,10 +156,12 @@ class SearchPull:
         async def facts() -> dict[str, Any]:
             if reverse:
                 merged = Selection("Patient", "link", tuple(ids), _linked)
-                await self._whole(lambda: self._selector.run(merged, lambda row: links.add(str(row.get("id")))))
+                await self._units.whole(
+                    lambda: self._units.selector.run(merged, lambda row: links.add(str(row.get("id"))))
+                )
             return {"ids": sorted(found), "links": sorted(links)}
 
-        return await self._unit(name, by_id("Patient", ids), look, facts)
+        return await self._units.land(name, by_id("Patient", ids), look, facts)
 
     async def _deleted(self, gone: list[str], present: set[str]) -> None:
         """Known infants whom no search finds: land their deletion, but only when reading them says so too."""
@@ -215,8 +215,8 @@ class SearchPull:
                 continue
             parameter = capability.offers.get(name, TypeOffer()).by_patient(name)[0]
             for index, (since, chunk) in enumerate(groups):
-                jobs.append(self._unit(f"{name}/{index}", by_patient(name, parameter, chunk, since)))
-        await self._in_parallel(jobs)
+                jobs.append(self._units.land(f"{name}/{index}", by_patient(name, parameter, chunk, since)))
+        await self._units.in_parallel(jobs)
 
     async def _referenced(self, left_out: list[str]) -> None:
         """Practitioners, roles, organisations, locations, medications: by id, as far as references lead."""
@@ -230,15 +230,15 @@ class SearchPull:
                 fresh = sorted(targets[name] - asked[name])
                 asked[name].update(fresh)
                 for index, chunk in enumerate(_chunks(fresh, _REFERENCES_A_FILE)):
-                    jobs.append(self._unit(f"{name}/by-id/{round_number}/{index}", by_id(name, chunk)))
+                    jobs.append(self._units.land(f"{name}/by-id/{round_number}/{index}", by_id(name, chunk)))
             if not jobs:
                 return
-            await self._in_parallel(jobs)
+            await self._units.in_parallel(jobs)
 
     def _targets(self, wanted_types: list[str], read: set[str]) -> dict[str, set[str]]:
         """Ids referred to in landed files that were not looked through yet."""
         targets: dict[str, set[str]] = {name: set() for name in wanted_types}
-        for file in self._landed():
+        for file in self._units.landed():
             if file.path in read or file.role != "output":
                 continue
             read.add(file.path)
@@ -249,76 +249,8 @@ class SearchPull:
                         targets[target[0]].add(target[1])
         return targets
 
-    async def _unit(
-        self,
-        name: str,
-        selection: Selection,
-        look: Callable[[dict[str, Any]], None] = lambda _: None,
-        facts: Callable[[], Awaitable[dict[str, Any]]] | None = None,
-    ) -> Unit:
-        """Land one file: the rows of a selection. `look` sees each; `facts` is asked for what to remember of them."""
-        kind = selection.type
-        path = f"{kind}.{self._files[kind]:03d}.ndjson.gz"
-        self._files[kind] += 1
-        done = self.writer.units.get(name)
-        if done:
-            return done
-        async with self._workers:
-            with self.writer.spool(name) as spool:
-
-                def take(row: dict[str, Any]) -> None:
-                    if (
-                        row.get("resourceType") == kind
-                    ):  # what is included without being asked for comes by its own search
-                        spool.write(orjson.dumps(row) + b"\n", 1)
-                        look(row)
-
-                async def fill() -> Found:
-                    spool.restart()
-                    return await self._selector.run(selection, take)
-
-                found = await self._whole(fill)
-                if self._progress and spool.rows:
-                    self._progress(kind, spool.rows)
-                if found.repeated:
-                    found.notes.add(f"{kind}: rows came twice in a search and were taken once")
-                return spool.finish(path, kind, notes=sorted(found.notes), **(await facts() if facts else {}))
-
-    async def _whole(self, search: Callable[[], Awaitable[Found]]) -> Found:
-        """Search until it isn't short any more, a few times."""
-        for _ in range(_TRIES - 1):
-            try:
-                return await search()
-            except ShortSearch:
-                continue
-        try:
-            return await search()
-        except ShortSearch as short:
-            raise self._incomplete(short) from None
-
-    def _incomplete(self, short: ShortSearch) -> PullIncomplete:
-        return PullIncomplete(
-            f"The server cut the pull short: {short.what}",
-            source=self.source.name,
-            kept="the files that were whole, for the next attempt",
-            next_step="run the pull again with the same id",
-        )
-
-    async def _in_parallel(self, jobs: Iterable[Any]) -> list[Unit]:
-        """Run units, a bounded number at once; the first error ends all."""
-        tasks: list[asyncio.Task[Unit]] = []
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job) for job in jobs]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    def _landed(self) -> list[LandedFile]:
-        return sorted((unit.file for unit in self.writer.units.values() if unit.file), key=lambda file: file.path)
-
     def _manifest(self, cohort: Unit, capability: Capability, left_out: list[str]) -> Manifest:
-        files = self._landed()
+        files = self._units.landed()
         counts: Counter[str] = Counter()
         for file in files:
             if file.role == "output" and file.type:
