@@ -114,7 +114,7 @@ def _milestones(course: IessCourse, written: Written) -> dict[str, object]:
         "first_line_drug": course.first_line_drug if first_line else "",
         "first_treatment": first_treatment,
         "first_treatment_drug": course.first_treatment_drug if first_treatment else "",
-        "pathway": course.route if neurology or referral else "no_referral_record",
+        "pathway": course.route if referral or (neurology and not course.referral) else "no_referral_record",
         "referral_evidence": written.referral_evidence,
         "age_days": (provider - course.birth).days if provider else None,
         "eventual_wait_days": course.wait,
