@@ -77,6 +77,10 @@ class DuckDB:
         self.native.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608 - a name of ours
         self.native.unregister("incoming")
 
+    def set_threads(self, threads: int) -> None:
+        """How many threads one query may use."""
+        self.native.execute(f"SET threads TO {threads}")
+
     def close(self) -> None:
         self.native.close()
         self._spill.cleanup()

@@ -25,6 +25,7 @@ from fhir_mapping.cohort import BROAD, CANDIDATE, LINKED, NOTHING, Patterns
 from fhir_mapping.engines import DuckDB
 from fhir_mapping.fhir_types import RESOURCE_TYPES
 from fhir_mapping.files import InputFile, lines_of
+from fhir_mapping.index import id_text
 from fhir_mapping.line_map import LineMap, blank_lines
 from fhir_mapping.lines import owner_element
 from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
@@ -32,6 +33,7 @@ from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
 #: Files below this size are read line by line: DuckDB's start costs more than it saves.
 LARGE = 4_000_000
 _COMPRESSION = 10  # of FHIR in gzip, roughly
+_PROBES = 33  # lines of a file that are compared with their rows
 
 #: Types whose owner is not one plain reference.
 _ODD_TYPES = ("Appointment", "Bundle", "PractitionerRole")
@@ -73,12 +75,15 @@ def scan(engine: DuckDB, files: Sequence[tuple[int, InputFile]], patterns: Patte
     if not files:
         return scanned
     engine.ask(f"CREATE TYPE fhir_type AS ENUM ({_listed(sorted(RESOURCE_TYPES))})")
-    # DuckDB reads one file with one thread, in order; of several at once it may mix the order of the lines (seen with
-    # 2.0.0). So each file has a query and a thread of its own, the largest first.
+    # With several threads, or several files in one query, DuckDB 2.0.0 now and then gives blocks of lines in another
+    # order than the file's. So each file has a query of its own, of one thread; the largest go first, side by side.
     tasks = sorted(files, key=lambda task: (-task[1].path.stat().st_size, task[0]))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    cores = os.cpu_count() or 1
+    engine.set_threads(1)
+    with ThreadPoolExecutor(cores) as pool:
         for part in pool.map(lambda task: _scan_file(engine.cursor(), task[0], task[1], patterns), tasks):
             scanned.add(part)
+    engine.set_threads(cores)
     return scanned
 
 
@@ -105,11 +110,23 @@ def _scan_file(engine: DuckDB, number: int, file: InputFile, patterns: Patterns)
         return TypedScan(refused=[number])
     ((rows,),) = engine.ask(f"SELECT count(*) FROM {table}")  # noqa: S608
     line_map = LineMap(file)
-    if line_map.lines_in_all == rows:
+    if line_map.lines_in_all == rows and (file.compressed or _in_order(engine, table, line_map, rows)):
         return _account(engine, table, number, None if file.compressed else line_map)
     if line_map.lines_in_all - blank_lines(file, line_map) == rows:
         return _account(engine, table, number, None)
     return TypedScan(refused=[number])  # DuckDB leaves out a last line that is cut short
+
+
+def _in_order(engine: DuckDB, table: str, line_map: LineMap, rows: int) -> bool:
+    """Whether rows all over the table are what the lines of the same number say."""
+    numbers = sorted({1 + position * (rows - 1) // (_PROBES - 1) for position in range(_PROBES)}) if rows else []
+    wanted = ", ".join(str(number - 1) for number in numbers) or "-1"
+    found = engine.ask(f"SELECT rowid + 1, id FROM {table} WHERE rowid IN ({wanted}) AND mark >= 0")  # noqa: S608
+    ids = dict(found)
+    for line in line_map.lines(sorted(ids)):
+        if id_text(orjson.loads(line.content)["id"]) != ids[line.number]:
+            return False
+    return True
 
 
 def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> None:
