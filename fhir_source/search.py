@@ -21,7 +21,7 @@ from fhir_source.errors import PullIncomplete, SourceMisbehaved
 from fhir_source.instants import earlier, from_http, iso
 from fhir_source.landing import Manifest, read_lines
 from fhir_source.paging import Pager
-from fhir_source.selection import Selection, Selector, by_code, by_id, by_patient
+from fhir_source.selection import Selector, by_code, by_id, by_link, by_patient, linked
 from fhir_source.source import REFERENCED_TYPES
 from fhir_source.transport import Refused, Request, Transport
 from fhir_source.units import Units
@@ -151,14 +151,12 @@ class SearchPull:
 
         def look(row: dict[str, Any]) -> None:
             found.add(str(row.get("id")))
-            links.update(_linked(row))
+            links.update(linked(row))
 
         async def facts() -> dict[str, Any]:
             if reverse:
-                merged = Selection("Patient", "link", tuple(ids), _linked)
-                await self._units.whole(
-                    lambda: self._units.selector.run(merged, lambda row: links.add(str(row.get("id"))))
-                )
+                selector = self._units.selector
+                await self._units.whole(lambda: selector.run(by_link(ids), lambda row: links.add(str(row.get("id")))))
             return {"ids": sorted(found), "links": sorted(links)}
 
         return await self._units.land(name, by_id("Patient", ids), look, facts)
@@ -273,13 +271,6 @@ class SearchPull:
             notes=tuple(sorted(notes)),
             counts=dict(sorted(counts.items())),
         )
-
-
-def _linked(patient: dict[str, Any]) -> set[str]:
-    """Ids of the Patients that a Patient is linked to: the same person under another record."""
-    links = patient.get("link")
-    others = [link.get("other") for link in links if isinstance(link, dict)] if isinstance(links, list) else []
-    return {identity for other in others for identity in references.to_type(other, "Patient")}
 
 
 def _chunks(values: list[str], size: int) -> list[list[str]]:

@@ -15,6 +15,8 @@ from fhir_source.paging import Found, Pager, Query, batches, escape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Of these a bare id is clear; a parameter that takes other types too wants `Patient/id` (FHIR search, reference).
+_PATIENTS_ONLY = frozenset({"patient", "beneficiary"})
 _SAMPLE = 5  # values that gave nothing, asked again one by one
 
 
@@ -102,11 +104,25 @@ def by_id(resource_type: str, ids: list[str]) -> Selection:
 
 def by_patient(resource_type: str, parameter: str, ids: list[str], since: str | None) -> Selection:
     """Rows that refer to one of these Patients, through the parameter that the server offers for it."""
+    prefix = "" if parameter in _PATIENTS_ONLY else "Patient/"
 
     def patients(row: dict[str, Any]) -> set[str] | None:
-        return references.to_type(row, "Patient") or None
+        return {prefix + identity for identity in references.to_type(row, "Patient")} or None
 
-    return Selection(resource_type, parameter, tuple(ids), patients, since)
+    return Selection(resource_type, parameter, tuple(prefix + identity for identity in ids), patients, since)
+
+
+def by_link(ids: list[str]) -> Selection:
+    """Patients that are linked to one of these: other records of the same person."""
+    values = tuple(f"Patient/{identity}" for identity in ids)
+    return Selection("Patient", "link", values, lambda row: {f"Patient/{identity}" for identity in linked(row)})
+
+
+def linked(patient: dict[str, Any]) -> set[str]:
+    """Ids of the Patients that a Patient is linked to."""
+    links = patient.get("link")
+    others = [link.get("other") for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+    return {identity for other in others for identity in references.to_type(other, "Patient")}
 
 
 def _codes(row: dict[str, Any]) -> set[str]:

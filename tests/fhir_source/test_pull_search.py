@@ -433,6 +433,21 @@ def test_absolute_references(tmp_path: Any, pulling: Callable[..., Manifest], la
         assert_whole(landing, pulling(absolute.base_url))
 
 
+def test_the_parameter_is_used_that_the_server_offers(
+    faulty: FaultyServer, pulling: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    def without_patient(body: Any) -> Any:
+        for resource in body["rest"][0]["resource"]:
+            resource["searchParam"] = [p for p in resource["searchParam"] if p["name"] != "patient"]
+        return body
+
+    faulty.faults.append(Fault(at("/metadata"), rewrite(without_patient)))
+    manifest = pulling(faulty.base_url)
+    assert_whole(landing, manifest)
+    assert "RelatedPerson" in manifest.left_out  # can only be searched by patient
+    assert any("subject=Patient%2Fi-000" in seen.search for seen in faulty.requests("/Encounter"))
+
+
 def test_both_records_of_a_merged_infant_are_brought(
     tmp_path: Any, pulling: Callable[..., Manifest], landing: LandingZone
 ) -> None:
