@@ -209,7 +209,9 @@ class IessRecord:
         visit = self._visit_for(day)
         if course.suspected == day and day != course.provider:
             self._suspicion(day, visit)
-        undated = "referral_without_date" in course.traits and visit is not None
+        # Not in a chain: there the first order that has a date would date it.
+        chain = course.traits & {"referral_child_order", "replaces_chain"}
+        undated = "referral_without_date" in course.traits and visit is not None and not chain
         write_referral(self.chart, course, day, visit, evidence, draw, dated=not undated)
         return evidence, undated
 
