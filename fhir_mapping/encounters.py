@@ -33,8 +33,10 @@ COUNTED = frozenset({"finished", "in-progress", "arrived", "triaged", "onleave"}
 #: Classes at which a first provider can be met (clinical.md 2, M1); ACUTE and NONAC are kinds of IMP in v3-ActCode.
 FIRST_PROVIDER_CLASSES = frozenset({"AMB", "EMER", "IMP", "ACUTE", "NONAC", "VR"})
 HOSPITAL_CLASSES = frozenset({"EMER", "IMP", "ACUTE", "NONAC", "OBSENC", "SS"})
-_INPATIENT = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "SS"})
-_KNOWN_CLASSES = frozenset({*FIRST_PROVIDER_CLASSES, *HOSPITAL_CLASSES, "PRENC", "HH", "FLD"})
+_INPATIENT = HOSPITAL_CLASSES - {"EMER"}
+_KNOWN_CLASSES = frozenset(
+    {"AMB", "EMER", "IMP", "ACUTE", "NONAC", "OBSENC", "PRENC", "SS", "VR", "HH", "FLD"}  # v3-ActCode
+)
 #: Local class codes and texts that plainly say one of them.
 _CLASS_WORDS = (
     ("emergency", "EMER"),
@@ -50,8 +52,8 @@ _CLASS_WORDS = (
 #: Sources of admission outside this hospital (HL7 admit-source); `emd` is our own emergency department.
 _ADMITTED_FROM_ELSEWHERE = frozenset({"hosp-trans", "nursing", "psych", "rehab"})
 _LEFT_FOR_ELSEWHERE = frozenset({"other-hcf"})
-#: Participants who took no part in the care: who referred, and contacts.
-_NOT_CARING = frozenset({"REF", "REFB", "REFT", "ECON", "NOT", "TRANS", "TRANSLATOR", "EMERGENCY"})
+#: A participant of this type took no part in the care: who referred (v3-ParticipationType).
+_REFERRER = frozenset({"REF"})
 EPISODE_GAP = timedelta(hours=24)
 
 
@@ -210,7 +212,7 @@ def _contact(resource: Resource, when: DateRange, chart: Chart) -> Contact | Non
 
 def _absent(participant: Json) -> bool:
     codes = {text(c.get("code")).upper() for kind in objs(participant.get("type")) for c in objs(kind.get("coding"))}
-    return bool(codes) and codes <= _NOT_CARING
+    return bool(codes) and codes <= _REFERRER
 
 
 def _consult_day(participant: Json, when: DateRange, chart: Chart) -> DateRange:

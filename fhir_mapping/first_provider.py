@@ -23,7 +23,6 @@ Tier = Literal["a", "b", "c"]
 #: Days before the index in which a visit of each tier can be the first provider.
 LOOK_BACK: dict[Tier, int] = {"a": 180, "b": 60, "c": 90}
 NEWBORN_DAYS = 28
-_CASE_ROLES = frozenset({"iess_definite", "seizure"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +117,12 @@ def first_provider(
     when nothing is there, back from the diagnosis: an old EEG or neurology visit is then another matter.
     """
     _flag_late_newborn_codes(found, chart)
-    windows = [(index, diagnosed if onset is not None else index), (diagnosed, diagnosed)]
+    windows = (index, diagnosed)
 
     def pick(test: Callable[[Concern], bool], tier: Tier) -> Concern | None:
-        for anchor, last in windows:
+        for anchor in windows:
             for concern in found:
-                if concern.eligible and test(concern) and _in_window(concern, tier, anchor, last, onset, chart):
+                if concern.eligible and test(concern) and _in_window(concern, tier, anchor, onset, chart):
                     return concern
         return None
 
@@ -181,15 +180,9 @@ def _flag_late_newborn_codes(found: Iterable[Concern], chart: Chart) -> None:
             chart.flags.add("newborn_code_late")
 
 
-def _in_window(
-    concern: Concern,
-    tier: Tier,
-    anchor: DateRange | None,
-    last: DateRange | None,
-    onset: DateRange | None,
-    chart: Chart,
-) -> bool:
-    if last is not None and concern.when.low > last.high:
+def _in_window(concern: Concern, tier: Tier, anchor: DateRange | None, onset: DateRange | None, chart: Chart) -> bool:
+    """Whether a visit lies between the onset (or the look-back, or 14 days of age) and the anchor."""
+    if anchor is not None and concern.when.low > anchor.high:
         return False
     if onset is not None:
         return concern.when.high >= onset.low
@@ -205,7 +198,11 @@ def _first_case_visit(
 ) -> Concern | None:
     """The first visit that carries the case itself, or a seizure code within reach: no earlier visit was observed."""
     for concern in found:
-        seizure = bool(concern.roles & _CASE_ROLES) and _tier_a(concern, chart)
-        if concern.case or (seizure and _in_window(concern, "a", diagnosed, diagnosed, onset, chart)):
+        seizure = "seizure" in concern.roles and _tier_a(concern, chart)
+        if (
+            concern.case
+            or "iess_definite" in concern.roles
+            or (seizure and _in_window(concern, "a", diagnosed, onset, chart))
+        ):
             return concern
     return None

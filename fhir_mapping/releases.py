@@ -52,8 +52,8 @@ def encounter_period(body: Json) -> tuple[Json, str]:
 
 def encounter_classes(body: Json) -> list[Json]:
     """Every class as a CodeableConcept: R4 has one Coding, R5 a list of CodeableConcepts."""
-    value = body.get("class")
-    return [concept_of(item) for item in objs(value)]
+    items = objs(body.get("class"))
+    return [item if "coding" in item or "text" in item else {"coding": [item]} for item in items]
 
 
 def encounter_participants(body: Json) -> Iterator[tuple[Json, Json]]:
