@@ -66,6 +66,18 @@ def stage() -> Stage:
     return stage_rows
 
 
+@pytest.fixture(scope="session")
+def insert() -> Callable[..., None]:
+    """Inserts one row into a table of the warehouse, with something empty wherever a value must be."""
+
+    def into(engine: Engine, relation: str, source: str, **row: Any) -> None:
+        model = Base.metadata.tables[relation]
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.insert(model), _filled(model, row, source, ""))
+
+    return into
+
+
 def clean_rows() -> Rows:
     rows: Rows = json.loads((HERE / "clean_pull.json").read_text(encoding="utf-8"))
     return rows
