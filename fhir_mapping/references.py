@@ -8,8 +8,11 @@ identifier alone. FHIR R4 2.3.0, section References.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
+
+_NESTED = (dict, list)
 
 
 class Target(NamedTuple):
@@ -19,10 +22,8 @@ class Target(NamedTuple):
     id: str
 
 
-def target_of(reference: object) -> Target | None:
-    """Type and id of a literal reference; None for contained, conditional, empty and unreadable ones."""
-    if not isinstance(reference, str):
-        return None
+@lru_cache(maxsize=1 << 16)
+def _target(reference: str) -> Target | None:
     text = reference.strip()
     if not text or text.startswith("#") or "?" in text:
         return None
@@ -32,6 +33,11 @@ def target_of(reference: object) -> Target | None:
     head, _, tail = text.rpartition("/")
     named = head.rpartition("/")[2]
     return Target(named, tail) if tail else None
+
+
+def target_of(reference: object) -> Target | None:
+    """Type and id of a literal reference; None for contained, conditional, empty and unreadable ones."""
+    return _target(reference) if isinstance(reference, str) else None
 
 
 def identifier_keys(identifiers: object) -> Iterator[str]:
@@ -56,7 +62,7 @@ def logical_key(reference: dict[str, Any]) -> str | None:
 
 
 def references_in(element: object) -> Iterator[str]:
-    """Every literal reference anywhere inside an element, in document order. Iterative: depth is not bounded."""
+    """Every literal reference anywhere inside an element. Iterative: depth is not bounded."""
     stack = [element]
     while stack:
         node = stack.pop()
@@ -64,6 +70,6 @@ def references_in(element: object) -> Iterator[str]:
             literal = node.get("reference")
             if isinstance(literal, str):
                 yield literal
-            stack.extend(reversed(node.values()))
+            stack += [child for child in node.values() if child.__class__ in _NESTED]
         elif isinstance(node, list):
-            stack.extend(reversed(node))
+            stack += [child for child in node if child.__class__ in _NESTED]

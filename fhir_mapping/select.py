@@ -91,6 +91,7 @@ class _Selecting:
         self._scan = scan
         self._codes = codes
         self._patterns = patterns
+        self._referring: dict[Key, set[Key]] = {}
         self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
         self._counts = index.counts()
         for kind, (rows, different) in self._counts.items():
@@ -198,7 +199,7 @@ class _Selecting:
                 telling |= {(resource.type, resource.id), ("", resource.id)}
                 # A role that is neurology's makes its practitioner a neurologist.
                 telling |= {("Practitioner", owner) for owner in owners_of(resource.body)}
-        found = (resource for resource in leading if not telling.isdisjoint(_targets(resource.body)))
+        found = (resource for resource in leading if not telling.isdisjoint(self._targets_of(resource)))
         return {owner for resource in found for owner in owners_of(resource.body)}
 
     def _identified(self, owners: set[str]) -> set[str]:
@@ -251,11 +252,17 @@ class _Selecting:
         return list(found.values())
 
     def _targets(self, resources: Iterable[Resource]) -> set[Key]:
-        targets = {key for resource in resources for key in _targets(resource.body)}
-        named = {(kind, identity) for kind, identity in targets if kind in REFERENCED_TYPES}
+        targets = {key for resource in resources for key in self._targets_of(resource)}
+        named = {(kind, identity) for kind, identity in targets if kind}
         nameless = self._index.present({identity for kind, identity in targets if not kind}, REFERENCED_TYPES)
         practitioners = {resource.id for resource in resources if resource.type == "Practitioner"}
         return named | nameless | self._index.owned(practitioners, ["PractitionerRole"], "Practitioner")
+
+    def _targets_of(self, resource: Resource) -> set[Key]:
+        key = (resource.type, resource.id)
+        if key not in self._referring:
+            self._referring[key] = _targets(resource.body)
+        return self._referring[key]
 
     def _deleted(self) -> list[Key]:
         """Deletions that hold: not those of resources that were made again."""
@@ -272,5 +279,6 @@ class _Selecting:
 
 
 def _targets(body: Json) -> set[Key]:
-    """What a resource refers to by a literal reference; the type is "" where the reference doesn't say it."""
-    return {(target.type, target.id) for target in map(target_of, references_in(body)) if target}
+    """What a resource refers to among shared resources; the type is "" where a reference doesn't say it."""
+    targets = map(target_of, references_in(body))
+    return {(one.type, one.id) for one in targets if one and (not one.type or one.type in REFERENCED_TYPES)}

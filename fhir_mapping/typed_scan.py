@@ -123,10 +123,8 @@ def _in_order(engine: DuckDB, table: str, line_map: LineMap, rows: int) -> bool:
     wanted = ", ".join(str(number - 1) for number in numbers) or "-1"
     found = engine.ask(f"SELECT rowid + 1, id FROM {table} WHERE rowid IN ({wanted}) AND mark >= 0")  # noqa: S608
     ids = dict(found)
-    for line in line_map.lines(sorted(ids)):
-        if id_text(orjson.loads(line.content)["id"]) != ids[line.number]:
-            return False
-    return True
+    lines = line_map.lines(sorted(ids))
+    return all(id_text(orjson.loads(line.content)["id"]) == ids[line.number] for line in lines)
 
 
 def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> None:
