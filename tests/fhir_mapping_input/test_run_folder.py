@@ -88,7 +88,7 @@ def test_nothing_is_written_when_something_cannot_be_read(tmp_path: Path) -> Non
     out.mkdir()
     with pytest.raises(UnreadableInput, match="cut short"):
         map_folder(folder, out / "rows.csv", SETTINGS)
-    with pytest.raises(SettingsError, match="csv or .parquet"):
+    with pytest.raises(SettingsError, match="must end in"):
         map_folder(folder, out / "rows.xlsx", SETTINGS)
     with pytest.raises(UnreadableInput, match="no such folder"):
         map_folder(tmp_path / "none", out / "rows.csv", SETTINGS)
