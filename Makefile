@@ -49,11 +49,15 @@ format: $(STAMP) ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(STAMP) ## compile requirements*.txt again
+lock: | $(BIN)/uv ## compile requirements*.txt again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" --extra demo --extra dev pyproject.toml -o requirements.txt
 	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" - -o requirements-uv.txt
+
+$(BIN)/uv:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 
 clean: ## remove what the demo and the tests leave (not .venv)
 	rm -rf .demo .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -83,3 +83,8 @@ def as_of() -> date:
 
     asked = get_current_context()["params"].get("as_of")
     return date.fromisoformat(asked) if asked else clock().today
+
+
+def name_map_index(source_name: str) -> None:
+    """Show this mapped task under its source's name (its `map_index_template` is `{{ source_name }}`)."""
+    get_current_context()["source_name"] = source_name  # type: ignore[typeddict-unknown-key]

@@ -45,32 +45,36 @@ def iess_timeline() -> None:
                 newest.append({"source": name, "pull_id": waiting[-1]})
         return newest
 
-    @task(map_index_template="{{ one['source'] }}")
+    @task(map_index_template="{{ source_name }}")
     def select(one: dict[str, str]) -> dict[str, str]:
         from pipeline import steps
 
+        calls.name_map_index(one["source"])
         calls.call(steps.select_pull, calls.settings(), calls.settings().source(one["source"]), one["pull_id"])
         return one
 
-    @task(map_index_template="{{ one['source'] }}")
+    @task(map_index_template="{{ source_name }}")
     def map_(one: dict[str, str]) -> dict[str, str]:
         from pipeline import steps
 
+        calls.name_map_index(one["source"])
         source = calls.settings().source(one["source"])
         calls.call(steps.map_pull, calls.settings(), source, one["pull_id"], calls.clock())
         return one
 
-    @task(map_index_template="{{ one['source'] }}", retries=0)
+    @task(map_index_template="{{ source_name }}", retries=0)
     def gate(one: dict[str, str]) -> dict[str, str]:
         from pipeline import steps
 
+        calls.name_map_index(one["source"])
         calls.call(steps.gate_pull, calls.settings(), one["source"], one["pull_id"])
         return one
 
-    @task(map_index_template="{{ one['source'] }}", outlets=[LOADED])
+    @task(map_index_template="{{ source_name }}", outlets=[LOADED])
     def load(one: dict[str, str]) -> dict[str, object]:
         from pipeline import steps
 
+        calls.name_map_index(one["source"])
         loaded: dict[str, object] = calls.call(steps.load_pull, calls.settings(), one["source"], one["pull_id"])
         return loaded
 

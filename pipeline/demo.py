@@ -85,6 +85,8 @@ def _replay(settings: Settings, config: Path, url: str, *, say: Say) -> None:
             word, _, dag = line.strip().partition(" ")
             if word == "start" and dag.startswith("iess_"):
                 say(f"DAG {dag}")
+            else:
+                output.write(line.encode())
         code = process.wait()
     if code:
         raise AirflowFailed("The DAGs did not all succeed", file=str(log), next_step="read that log")

@@ -67,7 +67,7 @@ def pull(settings: Settings, source: Source, clock: Clock, *, progress: Progress
         pull_id=clock.pull_id,
         since=since,
         now=clock.now,
-        cohort_codes=_codes(settings).pairs(*COHORT_ROLES),
+        cohort_codes=_codes(settings).search_pairs(*COHORT_ROLES),
         known_infants=sorted(known),
         progress=progress,
     )

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fhir_mapping.codes.normal import ICD_10_CM, ICD_10_WHO, normal_code, normal_uri
+from fhir_mapping.codes.normal import DOTTED, ICD_10_CM, ICD_10_WHO, normal_code, normal_uri
 from fhir_source.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Raised whenever a shipped row changes; a test holds it together with the hash of the rows.
-SET_VERSION = "2026.11.1"
+SET_VERSION = "2026.11.2"
 FIELDS = ("system", "code", "label", "role", "evidence", "source", "since", "until")
 EVIDENCE = frozenset({"V", "3P", "MEM", "local"})
 WITHDRAWN = "-"
@@ -153,6 +153,33 @@ class Codes:
         """Exact (preferred system, code) pairs with any of the roles, sorted; families and ranges are not listed."""
         wanted = frozenset(roles)
         return sorted({key for key, rows in self._exact.items() if any(row.role in wanted for row in rows)})
+
+    def search_pairs(self, *roles: str) -> list[tuple[str, str]]:
+        """`pairs` in every spelling that a record may have: a FHIR server matches tokens letter by letter.
+
+        Each URI of the system, and the code with and without its dot, in upper and lower case (G2 of clinical.md).
+        """
+        return sorted(
+            {
+                (uri, spelling)
+                for system, code in self.pairs(*roles)
+                for uri in self.spellings(system)
+                for written in (code, code.replace(".", ""))
+                for spelling in (written, written.lower())
+            }
+        )
+
+    def search_pairs(self, *roles: str) -> list[tuple[str, str]]:
+        """Every spelling under which a server may hold the codes of `pairs`, since it matches tokens exactly.
+
+        Each URI of the system with the code as it is, without its dot, and in lower case; sorted.
+        """
+        found: set[tuple[str, str]] = set()
+        for system, code in self.pairs(*roles):
+            plain = code.replace(".", "") if system in DOTTED else code
+            for spelling in self.spellings(system):
+                found |= {(spelling, form) for form in (code, plain, code.lower(), plain.lower())}
+        return sorted(found)
 
 
 def load(local: Path | None = None) -> Codes:

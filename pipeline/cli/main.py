@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from fhir_source.errors import IessError
 from pipeline.cli import airflow, db, demo, detect, doctor, load, pull, run, status, synth, weekly
@@ -66,7 +67,7 @@ def main() -> None:
     try:
         app()
     except IessError as error:
-        err.print(f"[bold red]error:[/] {error}", markup=True)
+        err.print(f"[bold red]error:[/] {escape(str(error))}", markup=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         err.print("stopped")
@@ -80,7 +81,8 @@ def main() -> None:
         if os.environ.get("IESS_DEBUG"):
             raise
         err.print(
-            f"[bold red]unexpected error:[/] {type(error).__name__} in {Path(where.filename).name}:{where.lineno}. "
+            f"[bold red]unexpected error:[/] {type(error).__name__} in "
+            f"{escape(Path(where.filename).name)}:{where.lineno}. "
             "This is a bug. Its message is not shown, since it may hold patient data; "
             "IESS_DEBUG=1 shows it where that is allowed.",
             markup=True,

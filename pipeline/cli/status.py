@@ -21,7 +21,7 @@ def command(context: typer.Context, json: Json = False) -> None:
     columns = ("source", "last pull", "watermark", "data through", "infants", "quarantined", "landed, not loaded")
     out.print(table("Sources", columns, [astuple(source) for source in status.sources], numbers_from=4))
     if status.alerts:
-        columns = ("alert", "about", "status", "opened", "due", "with")
-        out.print(table("Open alerts", columns, [astuple(alert) for alert in status.alerts], numbers_from=6))
+        about = ("alert", "about", "status", "opened", "due", "with")
+        out.print(table("Open alerts", about, [astuple(alert) for alert in status.alerts], numbers_from=6))
     else:
         out.print("No open alert.")

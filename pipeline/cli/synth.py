@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -85,7 +84,17 @@ def command(
     with progress("generating", enabled=not json) as advance:
         report = generate(out_folder, options, progress=lambda count: advance("infants", count))
     if json:
-        show_json(asdict(report))
+        show_json(
+            {
+                "infants": report.infants,
+                "iess": report.iess,
+                "resources": dict(sorted(report.resources.items())),
+                "dirt": dict(sorted(report.dirt.items())),
+                "bytes": report.bytes,
+                "folders": report.folders,
+                "truth": report.truth,
+            }
+        )
         return
     out.print(table(f"Written to {out_folder}", ("type", "resources"), sorted(report.resources.items())))
     out.print(f"{report.infants} infants, {report.iess} with IESS; the truth is in {out_folder / 'truth.csv'}")
