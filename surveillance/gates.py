@@ -23,8 +23,6 @@ SILENT_DAYS = 14
 COMPLETENESS_DROP = 0.10
 #: Points by which the freeze error may differ between the groups (statistics.md 1.8: 2 to 3).
 FREEZE_ERROR_DIFFERENCE = 0.03
-#: Days by which the 95th percentile of a group's recording lag may exceed what the maturity allows for.
-LAG_EXCESS_DAYS = 0
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,15 @@ def freeze_error(chart: Chart, frozen: pd.DataFrame, revised: pd.DataFrame) -> G
     return GateOutcome("freeze_error", verdict, f"outcomes corrected after the freeze: {detail}")
 
 
-def lag_difference(chart: Chart, lags: Mapping[str, tuple[float, int]] | None, allowed: int) -> GateOutcome:
+def lag_difference(chart: Chart, lags: Mapping[str, tuple[float, int]], allowed: int) -> GateOutcome:
     """The slower group's recording lag (95th percentile, days) is within what the maturity allows for.
 
     `lags` maps a group to that percentile and the number of records it rests on.
     """
-    if not lags or chart.group not in lags or chart.reference not in lags:
+    if chart.group not in lags or chart.reference not in lags:
         return GateOutcome("lag_difference", "not_evaluable", "recording lags of both groups aren't known yet")
     group, reference = lags[chart.group][0], lags[chart.reference][0]
-    verdict: Verdict = "failed" if max(group, reference) > allowed + LAG_EXCESS_DAYS else "passed"
+    verdict: Verdict = "failed" if max(group, reference) > allowed else "passed"
     detail = f"95% recorded within {group:.0f} days ({chart.group}) and {reference:.0f} days ({chart.reference})"
     return GateOutcome("lag_difference", verdict, f"{detail}; outcomes are judged after {allowed} more days")
 
@@ -143,14 +141,14 @@ def evaluate(
     *,
     through: Mapping[str, date],
     as_of: date,
-    lags: Mapping[str, tuple[float, int]] | None = None,
-    allowed_lag: int = 0,
+    group_lags: Mapping[str, tuple[float, int]],
+    allowed_lag: int,
 ) -> list[GateOutcome]:
     """All gates of one signal."""
     return [
         load_complete(through, as_of),
         completeness(chart, frozen, date.fromisoformat(facts.week)),
-        lag_difference(chart, lags, allowed_lag),
+        lag_difference(chart, group_lags, allowed_lag),
         freeze_error(chart, frozen, revised),
         leave_one_site_out(facts, rows),
         unknown_range(facts),

@@ -88,8 +88,8 @@ def body(
         "What this is not: an adjusted comparison, a judgement of any clinician or site, or proof of a cause. It says "
         "that the records show a difference that is unlikely to be chance, and that someone should look.",
         f"Data reach to {_day(reaches)} ({_sites(len(through))}). Infants are counted once they are diagnosed, 7 days "
-        f"past the start of the clock, and another {settings.maturity_lag_days} days on, so that late records don't "
-        "look like late care.",
+        f"past the start of the clock, and another {settings.lag_range(list(through))} days on, so that late records "
+        "don't look like late care.",
     ]
     if waiting:
         parts.append(_waiting(waiting, settings))

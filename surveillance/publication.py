@@ -96,7 +96,7 @@ def _shown_rows(
         if not shown:
             row |= dict.fromkeys((*_COUNTS_SHOWN, *_ESTIMATES)) | {"not_estimable_reason": None}
         # Why a row is withheld isn't told: that a cell is small would say that it is 1 to 10.
-        row |= {"suppressed": not shown, "suppression_reason": None, "audience": AUDIENCE}
+        row |= {"suppressed": not shown, "audience": AUDIENCE}
         rows.append(row)
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from surveillance.measures.registry import Chart, default_charts
@@ -51,6 +51,11 @@ class SurveillanceSettings:
 
     def lag(self, source: str) -> int:
         return self.lag_days_by_source.get(source, self.maturity_lag_days)
+
+    def lag_range(self, sources: Sequence[str]) -> str:
+        """The lags of these sources in words: `14`, or `14 to 21`."""
+        days = sorted({self.lag(source) for source in sources}) or [self.maturity_lag_days]
+        return f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
     def fingerprint(self) -> str:
         """Hash of all settings, as every result carries it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from sqlalchemy import func, select
 
-from surveillance import alerts, gates, message, store
+from surveillance import alerts, gates, lags, message, store
 from surveillance.blocks import chart_blocks, newly_frozen, revisions
 from surveillance.charts import ChartRow, grow
 from surveillance.cohort import as_known, data_through, last_complete_week, measured
@@ -93,6 +93,7 @@ def measure(
             rows = select(func.count()).where(MetricResult.run_id == run_id)
             return MeasureReport(run_id, 0, connection.execute(rows).scalar_one(), fresh=False)
         read = _read(connection, as_of)
+        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id))
         definitions = {name: m for name, m in registry().items() if not settings.measures or name in settings.measures}
         results = result_rows(
             read.known, definitions, as_of=as_of, settings=settings, through=read.through, progress=progress
@@ -114,6 +115,7 @@ def detect(
     with engine.begin() as connection:
         store.lock(connection)
         read = _read(connection, as_of)
+        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id))
         family = store.register(connection, settings.charts, as_of, run_id)
         for done, metric_id in enumerate(sorted({chart.measure for chart in family.values()})):
             if progress:
@@ -156,6 +158,7 @@ class _Evidence:
     read: _Input
     settings: SurveillanceSettings
     as_of: date
+    recorded: pd.DataFrame
     frozen: dict[str, pd.DataFrame] = field(default_factory=dict)
     infants: dict[str, pd.DataFrame] = field(default_factory=dict)
     weeks: dict[str, list[ChartRow]] = field(default_factory=dict)
@@ -179,7 +182,17 @@ class _Evidence:
         frozen = self.frozen[metric_id]
         facts = facts_of(chart, rows, at, frozen, self.infants[metric_id], self.settings.horizon_days)
         revised = store.revised_outcomes(self.connection, metric_id)
-        verdicts = gates.evaluate(chart, facts, rows, frozen, revised, through=self.read.through, as_of=self.as_of)
+        verdicts = gates.evaluate(
+            chart,
+            facts,
+            rows,
+            frozen,
+            revised,
+            through=self.read.through,
+            as_of=self.as_of,
+            group_lags=lags.group_lags(self.recorded, chart.dimension),
+            allowed_lag=min((self.settings.lag(source) for source in self.read.through), default=0),
+        )
         facts.gates.extend(verdict.as_json() for verdict in verdicts)
         return facts
 
@@ -190,7 +203,8 @@ def alert(engine: Engine, settings: SurveillanceSettings, as_of: date, run_id: s
         store.lock(connection)
         charts = store.registered(connection)
         read = _read(connection, as_of)
-        evidence = _Evidence(connection, read, settings, as_of)
+        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id))
+        evidence = _Evidence(connection, read, settings, as_of, lags.recorded(connection, as_of))
         raised: dict[str, alerts.Raised] = {}
         for chart_id, week in alerts.unhandled_signals(connection):
             if charts[chart_id].role == "alert":

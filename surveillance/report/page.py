@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from surveillance import alerts, store
+from surveillance import alerts, lags, store
 from surveillance.charts import family_size
 from surveillance.cohort import as_known, measured
 from surveillance.detector import limit_of
@@ -55,6 +55,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
     """The report as HTML; counts and figures after disclosure control, unless the settings turn it off."""
     run = store.run(connection, run_id)
     results = report_rows(store.results(connection, run_id), settings)
+    settings = lags.with_learned(settings, lags.current(connection, as_of))
     known = as_known(timelines(connection), as_of)
     through = {source: date.fromisoformat(day) for source, day in run["data_through"].items()}
     charts = store.registered(connection)
@@ -95,6 +96,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
         through=through,
         settings=settings,
         threshold=THRESHOLD,
+        maturity=settings.lag_range(list(through)),
         sections=sections,
         others=others,
         alerts=_alert_lines(alerts.alerts(connection), charts, settings),

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.integration
 
 END = START + timedelta(weeks=60)
 LOADED = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = SurveillanceSettings(measures=("I2", "I6", "standard_first"), power_charts=5)
+SETTINGS = SurveillanceSettings(measures=("I2",), power_charts=5)
 CHART = "I2:race_ethnicity:nh_black:nh_white:within-site"
 
 
@@ -224,9 +224,10 @@ def test_report_before_measure_is_refused(engine: Engine, tmp_path: Path) -> Non
         weekly.publish(engine, SETTINGS, END, "weekly-none", tmp_path)
 
 
-def test_the_life_of_an_alert(engine: Engine, tmp_path: Path) -> None:
+def test_the_life_of_an_alert(engine: Engine) -> None:
     store(engine, timelines(400, odds_ratio=6, weeks=60), LOADED)
-    run(engine, END, tmp_path)
+    weekly.detect(engine, SETTINGS, END, "weekly-1")
+    weekly.alert(engine, SETTINGS, END, "weekly-1")
     today = END + timedelta(days=1)
     identity = alerts.alert_id(CHART)
     with engine.connect() as connection:

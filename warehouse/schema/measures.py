@@ -123,7 +123,6 @@ class PublishedResult(_Result, Base):
     )
 
     suppressed: Mapped[bool] = mapped_column(comment="whether counts and estimates were withheld")
-    suppression_reason: Mapped[str | None] = mapped_column(comment="primary, complementary or differencing")
     audience: Mapped[str] = mapped_column(comment="for whom the suppression was done")
 
 

@@ -333,7 +333,6 @@ def upgrade() -> None:
     op.create_table(
         "metric_result",
         sa.Column("suppressed", sa.Boolean(), nullable=False, comment="whether counts and estimates were withheld"),
-        sa.Column("suppression_reason", sa.Text(), nullable=True, comment="primary, complementary or differencing"),
         sa.Column("audience", sa.Text(), nullable=False, comment="for whom the suppression was done"),
         sa.Column("run_id", sa.Text(), nullable=False, comment="the run"),
         sa.Column("metric_id", sa.Text(), nullable=False, comment="the measure"),
