@@ -123,7 +123,8 @@ async def look(transport: Transport, status_url: str) -> Pending | Answer:
             wait = retry_after(
                 response.headers.get("retry-after"), server_date=response.headers.get("date"), now=time.time()
             )
-            return Pending(wait, response.headers.get("x-progress", "")[:100])
+            said = response.headers.get("x-progress", "")[:100]
+            return Pending(wait, "".join(sign for sign in said if sign.isprintable()))
         answer = await transport.answer(response)
         if not _is_manifest(answer.body):
             raise Transient("it answered with something else than the export's manifest", ends_as=SourceMisbehaved)

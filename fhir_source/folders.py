@@ -120,10 +120,10 @@ class _FileCopy:
                     return self._document(stream, spool)
                 for block in _blocks_of_lines(stream):
                     self._write(spool, block)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise self._unreadable("The file is not whole: its packed stream is truncated or damaged") from error
-        except OSError as error:
-            raise self._unreadable("The file can't be read, or its packed stream is truncated or damaged") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise self._unreadable("The file is not whole: its packed stream is truncated or damaged") from None
+        except OSError:
+            raise self._unreadable("The file can't be read, or its packed stream is truncated or damaged") from None
         return []
 
     def _document(self, stream: BinaryIO, spool: Spool) -> list[bytes]:
@@ -135,8 +135,8 @@ class _FileCopy:
         except bundles.NotFhir:
             self._notes.append(f"{self._file.name} is not a FHIR resource; it was left alone")
             return []
-        except ValueError as error:
-            raise self._unreadable("The file is not a JSON document") from error
+        except ValueError:
+            raise self._unreadable("The file is not a JSON document") from None
         for row in rows:
             self._write(spool, row)
         return deleted

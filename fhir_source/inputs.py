@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 import fsspec
 import orjson
@@ -54,14 +55,20 @@ class Folder:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        if urlsplit(source.url).password is not None:
+            raise SettingsError(
+                "The folder's URL holds credentials",
+                source=source.name,
+                next_step="put them where the store's own library looks for them (environment, profile)",
+            )
         try:
             self._files, self._root = fsspec.core.url_to_fs(source.url)
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError):
             raise SettingsError(
                 "The folder's URL can't be opened: its kind is unknown, or the package for it is not installed",
                 source=source.name,
                 next_step="install the fsspec package of that store (s3fs, gcsfs, adlfs)",
-            ) from error
+            ) from None
         if not self._files.isdir(self._root):
             raise UnreadableInput(
                 "There is no such folder", source=source.name, next_step="check the path in the settings"

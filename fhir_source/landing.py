@@ -104,13 +104,13 @@ class LandingZone:
             return None
         try:
             return Manifest.from_json(text)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError):
             raise LandingDamaged(
                 "The manifest of a pull can't be read",
                 source=source_name,
                 file=f"{pull_id}/{MANIFEST}",
                 next_step="remove the pull's folder and pull again",
-            ) from error
+            ) from None
 
     def manifest(self, source_name: str, pull_id: str) -> Manifest:
         """Raises LandingDamaged when the pull was never committed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 
@@ -174,7 +175,7 @@ class SearchPull:
         with self.writer.spool("deleted", role="deleted") as spool:
             for infant in gone:
                 try:
-                    await self._transport.json(Request(self._transport.url(f"Patient/{infant}")))
+                    await self._transport.json(Request(self._transport.url(f"Patient/{quote(infant, safe='')}")))
                 except Refused as refused:
                     if refused.status not in (404, 410):
                         raise

@@ -24,11 +24,19 @@ PATIENT_TYPES = (
     "MedicationRequest",
     "MedicationAdministration",
     "MedicationDispense",
+    "MedicationStatement",
     "Appointment",
     "Task",
 )
 #: Types that are pulled because one of the above refers to them.
-REFERENCED_TYPES = ("Practitioner", "PractitionerRole", "Organization", "Location", "Medication")
+REFERENCED_TYPES = (
+    "Practitioner",
+    "PractitionerRole",
+    "Organization",
+    "Location",
+    "Medication",
+    "HealthcareService",
+)
 IN_SCOPE_TYPES = PATIENT_TYPES + REFERENCED_TYPES
 
 

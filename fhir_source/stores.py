@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import fsspec
 
 from fhir_source.errors import SettingsError
+from fhir_source.private import make_folder
 
 if TYPE_CHECKING:
     from fhir_source.landing import Manifest
@@ -108,7 +109,7 @@ class ObjectStore:
     def fetch(self, pull: str, name: str, size: int) -> Path:
         path = self.work / pull / name
         if not path.is_file() or path.stat().st_size != size:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             temporary = path.with_name(f".{name}.get")
             try:
                 self._files.get_file(self._path(pull, name), str(temporary))
@@ -138,5 +139,4 @@ def store_of(root: str, work: Path | None) -> Store:
         return LocalStore(Path(root.removeprefix("file://")))
     if work is None:
         work = Path.home() / ".cache" / "iess" / hashlib.sha256(root.encode()).hexdigest()[:16]
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
     return ObjectStore(root, work)

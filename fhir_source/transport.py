@@ -45,8 +45,9 @@ _MOST_BYTES = 256 << 20  # of one page; a resource of 40 MB has been seen
 _ATTEMPTS_TO_CONNECT = 3  # a server that never answered yet is down, not busy
 
 log = logging.getLogger(__name__)
-# httpx logs every URL at INFO, and a search URL holds patient ids.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+# httpx logs every URL at INFO and httpcore headers at DEBUG; URLs (a Location among them) hold patient ids.
+for _chatty in ("httpx", "httpcore"):
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 
 class Refused(SourceMisbehaved):

@@ -21,6 +21,7 @@ import orjson
 
 from fhir_source.errors import LandingDamaged, PullInProgress
 from fhir_source.landing import LandedFile, Manifest, Role, digest
+from fhir_source.private import make_folder, open_file
 from fhir_source.stores import MANIFEST
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class PullWriter:
         self._journal: BinaryIO | None = None
 
     def __enter__(self) -> PullWriter:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,7 +113,7 @@ class PullWriter:
                 stray.unlink()
         self._store.publish(self.folder, f"{self.source.name}/{self.pull_id}", manifest)
         temporary = self.folder / f".{MANIFEST}.tmp"
-        with temporary.open("wb") as stream:
+        with open_file(temporary, "wb") as stream:
             stream.write(manifest.to_json())
             _sync(stream)
         temporary.rename(self.folder / MANIFEST)
@@ -157,13 +158,13 @@ class PullWriter:
         if self._journal:
             self._journal.close()
         temporary = self.folder / f"{_JOURNAL}.tmp"
-        with temporary.open("wb") as stream:
+        with open_file(temporary, "wb") as stream:
             for unit in self.units.values():
                 stream.write(orjson.dumps(asdict(unit)) + b"\n")
             _sync(stream)
         temporary.rename(self.folder / _JOURNAL)
         _sync_folder(self.folder)
-        self._journal = (self.folder / _JOURNAL).open("ab")
+        self._journal = open_file(self.folder / _JOURNAL, "ab")
 
 
 class Spool:
@@ -228,7 +229,7 @@ class Spool:
         self._buffer = bytearray()
         self._hash = hashlib.sha256()
         self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-        self._stream = self._path.open("wb")
+        self._stream = open_file(self._path, "wb")
 
     def _flush(self) -> None:
         if self._buffer:

@@ -191,6 +191,27 @@ def test_a_managed_smart_fetch_folder_is_read_by_its_links(
     assert manifest.transaction_time == "2026-03-04T05:06:07Z"
 
 
+def test_what_is_landed_is_for_its_owner_alone(
+    folder: Path, copying: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    (folder / "Patient.ndjson").write_bytes(LINES[0])
+    before = os.umask(0)
+    try:
+        copying(folder)
+    finally:
+        os.umask(before)
+    landed_folder = landing.folder("site", PULL)
+    assert {path.stat().st_mode & 0o777 for path in landed_folder.iterdir()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (landed_folder, *landed_folder.parents[:2])} == {0o700}
+
+
+@pytest.mark.parametrize("url", ["ftp://user:pw@host/x", "s3://key:pw@bucket"])
+def test_a_url_with_credentials_is_refused(url: str, copying: Callable[..., Manifest]) -> None:
+    with pytest.raises(SettingsError, match="holds credentials") as raised:
+        copying(url)
+    assert "pw" not in str(raised.value)
+
+
 def test_any_fsspec_url_will_do(copying: Callable[..., Manifest], landing: LandingZone) -> None:
     store = fsspec.filesystem("memory")
     store.pipe("/bucket/site/Patient.ndjson", b"\n".join(LINES))
@@ -309,5 +330,5 @@ def test_a_landing_zone_that_cannot_be_written(folder: Path, tmp_path: Path) -> 
     (folder / "Patient.ndjson").write_bytes(LINES[0])
     (tmp_path / "occupied").write_bytes(b"a file where a folder should be")
     source = Source(name="site", kind="files", url=str(folder))
-    with pytest.raises(LandingUnreachable, match="Not a directory"):
+    with pytest.raises(LandingUnreachable, match="File exists"):
         pull(source, LandingZone(str(tmp_path / "occupied")), pull_id=PULL, since=None, now=NOW, cohort_codes=())

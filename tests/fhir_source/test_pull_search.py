@@ -77,6 +77,27 @@ def test_same_rows_give_the_same_bytes(
     assert [file.sha256 for file in one.files] == [file.sha256 for file in four.files]
 
 
+def test_logs_hold_no_token_and_no_patient(
+    faulty: FaultyServer,
+    pulling: Callable[..., Manifest],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from fhir_source.source import Auth
+
+    faulty.faults += [
+        Fault(at("_search", "POST"), status(405), times=99),
+        Fault(at("/Encounter"), cut(0.5), times=2),
+        Fault(at("/Coverage"), redirect(lambda seen: seen.path)),
+    ]
+    with caplog.at_level("DEBUG"):
+        pulling(faulty.base_url, auth=Auth(kind="bearer", secret="s3cret-token"))
+    out, err = capfd.readouterr()
+    assert "attempt 2 follows" in caplog.text
+    for leak in ("s3cret", "i-00", "G40"):
+        assert leak not in caplog.text + out + err
+
+
 def test_works_without_post_search(
     faulty: FaultyServer, pulling: Callable[..., Manifest], landing: LandingZone
 ) -> None:
