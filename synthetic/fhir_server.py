@@ -36,6 +36,8 @@ _CLIENT_ID = "iess-referral-watch"
 class FhirServerFailed(IessError):
     """The FHIR server of the demo or a test did not start, or stopped."""
 
+    exit_code = 51
+
 
 @dataclass
 class FhirServer:
