@@ -47,7 +47,10 @@ def read_appointment(resource: Resource, chart: Chart, neurology_orders: frozens
     if certainty is None:
         return None
     start = _start(body.get("start"), chart, written)
-    created = chart.plausible(date_at(body.get("created"), "Appointment.created", chart.timezone))
+    made = date_at(body.get("created"), "Appointment.created", chart.timezone)
+    created = chart.plausible(made)
+    if chart.after_horizon(made):
+        return None  # not booked yet on that day
     return NeurologyAppointment(resource, written, created, start, certainty, orders)
 
 

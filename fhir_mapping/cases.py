@@ -30,6 +30,11 @@ class DatedCase:
     rule: str
 
     @property
+    def unspecific(self) -> bool:
+        """Convulsions, an abnormal EEG, or epilepsy without a type: the least of signs."""
+        return "iess_unspecific" in self.diagnosis.roles and not self.diagnosis.suspected
+
+    @property
     def milestone(self) -> Milestone | None:
         if self.when is None:
             return None
@@ -123,21 +128,25 @@ def undecided(cases: Iterable[DatedCase], chart: Chart) -> tuple[DatedCase, ...]
 
 
 def resolve_case(cases: Iterable[DatedCase], second_signal: bool, chart: Chart) -> Case | None:
-    """The infant's case; None when no Condition means IESS in any way (clinical.md 1.1)."""
+    """The infant's case; None when no Condition means IESS in any way (clinical.md 1.1).
+
+    The most specific codes make the case: a definite code that was only suspected and the specific ambiguous ones, then
+    the syndrome named in words, then the unspecific ones (convulsions, abnormal EEG, epilepsy without a type).
+    """
     items = list(cases)
     certain = decided(items)
     if certain is not None:
         return certain
     open_cases = undecided(items, chart)
-    if open_cases and second_signal:
-        return Case("probable", open_cases)
+    specific = tuple(item for item in open_cases if not item.unspecific)
     texts = tuple(item for item in items if item.diagnosis.case == "text" and not item.diagnosis.suspected)
+    if specific and second_signal:
+        return Case("probable", specific)
     if texts:
         return Case("text_only", texts)
     if open_cases:
-        return Case("possible", open_cases)
-    rest = tuple(items)
-    return Case("possible", rest) if rest else None
+        return Case("probable" if second_signal else "possible", specific or open_cases)
+    return Case("possible", tuple(items)) if items else None
 
 
 # Onset and suspicion -------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class Chart:
         self.codes = codes
         self.timezone = settings.timezone
         self.flags: set[str] = set()
+        self.future_visits: set[str] = set()  # ids of encounters after the horizon
         self.quarantined: dict[tuple[str, str], Quarantined] = {}
         self.patients: tuple[Resource, ...] = (record.patient, *record.merged)
         self.birth = self._birth()
@@ -116,6 +117,9 @@ class Chart:
                     facts.append(fact)
         return facts
 
+    def after_horizon(self, when: DateRange | None) -> bool:
+        return when is not None and self.horizon is not None and when.low > self.horizon
+
     def plausible(self, when: DateRange | None) -> DateRange | None:
         """The date when it lies between birth and the horizon; else None, and a flag says which way it is off."""
         if when is None:
@@ -123,7 +127,7 @@ class Chart:
         if self.birth is not None and self.birth.low - when.high > _EARLIEST_AGE:
             self.flags.add("date_before_birth")
             return None
-        if self.horizon is not None and when.low > self.horizon:
+        if self.after_horizon(when):
             self.flags.add("date_after_horizon")
             return None
         if when.high.year >= 9000 or when.low.year < 1900:

@@ -79,6 +79,10 @@ def read_diagnosis(resource: Resource, chart: Chart) -> Diagnosis | None:
     problems: list[Unreadable] = []
     asserted = _asserted(body, chart, problems)
     recorded = _lenient(body.get("recordedDate"), "Condition.recordedDate", chart, problems)
+    encounter = chart.same_target(body.get("encounter") or body.get("context"))
+    if _later(asserted, recorded, encounter, chart):
+        chart.flags.add("date_after_horizon")
+        return None
     return Diagnosis(
         resource,
         case,
@@ -88,10 +92,20 @@ def read_diagnosis(resource: Resource, chart: Chart) -> Diagnosis | None:
         chart.plausible(asserted),
         chart.plausible(recorded),
         _onset(body, chart) if case != "none" else None,
-        chart.same_target(body.get("encounter") or body.get("context")),
+        encounter,
         "encounter-diagnosis" in _category_codes(body),
         problems[0] if problems else None,
     )
+
+
+def _later(
+    asserted: DateRange | None, recorded: DateRange | None, encounter: tuple[str, str] | None, chart: Chart
+) -> bool:
+    """Whether a Condition came on record only after the horizon: then it was not known on that day."""
+    told = [chart.after_horizon(when) for when in (asserted, recorded) if when is not None]
+    if encounter is not None and chart.holds("Encounter", encounter[1]):
+        told.append(encounter[1] in chart.future_visits)
+    return bool(told) and all(told)
 
 
 def _status_codes(value: object) -> frozenset[str]:

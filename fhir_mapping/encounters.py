@@ -122,6 +122,8 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
     if when is None:
         chart.flags.add("encounter_undated")
         return None
+    if chart.after_horizon(when):
+        chart.future_visits.add(resource.id)
     when = chart.plausible(when)
     if when is None:
         return None

@@ -111,7 +111,7 @@ def _excluded(
     case: Case | None, eeg: Milestone | None, treatment: _Treatment, facts: Facts, chart: Chart
 ) -> str | None:
     if case is None:
-        return "not_iess"
+        return "after_as_of" if "date_after_horizon" in chart.flags else "not_iess"
     if chart.birth is None:
         return "no_birth_date"
     index = case.index
@@ -146,7 +146,7 @@ class _Assembly:
         self.diagnosis = case.diagnosis
         self.neurology = first_of(facts.contacts)
         members = {id(item) for item in case.members}
-        told = [item for item in cases if id(item) in members or item.diagnosis.case == "definite"]
+        told = [item for item in cases if id(item) in members or item.diagnosis.case in {"definite", "text"}]
         self.onset = onset_of(told, self.diagnosis, chart)
         self.suspected = suspicion_of(cases, facts, self.diagnosis)
         self.provider = self._first_provider()

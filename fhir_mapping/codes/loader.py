@@ -155,30 +155,16 @@ class Codes:
         return sorted({key for key, rows in self._exact.items() if any(row.role in wanted for row in rows)})
 
     def search_pairs(self, *roles: str) -> list[tuple[str, str]]:
-        """`pairs` in every spelling that a record may have: a FHIR server matches tokens letter by letter.
-
-        Each URI of the system, and the code with and without its dot, in upper and lower case (G2 of clinical.md).
-        """
-        return sorted(
-            {
-                (uri, spelling)
-                for system, code in self.pairs(*roles)
-                for uri in self.spellings(system)
-                for written in (code, code.replace(".", ""))
-                for spelling in (written, written.lower())
-            }
-        )
-
-    def search_pairs(self, *roles: str) -> list[tuple[str, str]]:
         """Every spelling under which a server may hold the codes of `pairs`, since it matches tokens exactly.
 
-        Each URI of the system with the code as it is, without its dot, and in lower case; sorted.
+        Each URI of the system; an ICD code with and without its dot, in capitals and lower case (G2). Sorted.
         """
         found: set[tuple[str, str]] = set()
         for system, code in self.pairs(*roles):
-            plain = code.replace(".", "") if system in DOTTED else code
-            for spelling in self.spellings(system):
-                found |= {(spelling, form) for form in (code, plain, code.lower(), plain.lower())}
+            forms = {code}
+            if system in DOTTED:
+                forms |= {form for written in (code, code.replace(".", "")) for form in (written, written.lower())}
+            found |= {(spelling, form) for spelling in self.spellings(system) for form in forms}
         return sorted(found)
 
 

@@ -15,6 +15,8 @@ HPO = "http://human-phenotype-ontology.org"
 NUCC = "http://nucc.org/provider-taxonomy"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 
+#: Systems whose codes carry a dot that many records leave out.
+DOTTED = frozenset({ICD_10_CM, ICD_10_WHO, ICD_9_CM})
 _PREFIXED = {MONDO: "MONDO", ORPHANET: "ORPHA", HPO: "HP"}
 _DIGITS = re.compile(r"\d+")
 
