@@ -77,7 +77,7 @@ def measured(
     known), `kind` (0 censored, 1 event, 2 competing), `late` (yes, no, indeterminate, pending, not_applicable,
     missing), `index_on`, `matured_on`, `matured`. `through` bounds maturity by what each source has reported.
     """
-    eligible = known["cohort"].isin(measure.cohorts) & known["diagnosis"].notna()
+    eligible = known["cohort"].isin(settings.cohorts) & known["diagnosis"].notna()
     eligible &= ~known["pathway"].isin(measure.exclude_pathways)
     infants = known[eligible].reset_index(drop=True)
     judged = _waits(infants, measure, as_of) if measure.kind == "interval" else _shares(infants, measure)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from email.message import EmailMessage
 from pathlib import Path
+from smtplib import SMTP
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -140,3 +143,31 @@ class FileOutbox:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+
+
+@dataclass(frozen=True)
+class SmtpOutbox:
+    """Delivers by e-mail: plain text, with the message's id as Message-ID, by which mail systems drop repeats."""
+
+    host: str
+    sender: str
+    recipients: tuple[str, ...]
+    port: int = 25
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    starttls: bool = False
+    timeout_seconds: float = 30.0
+
+    def __call__(self, message: Message) -> None:
+        mail = EmailMessage()
+        mail["Subject"], mail["From"], mail["To"] = message.subject, self.sender, ", ".join(self.recipients)
+        mail["Message-ID"] = message.message_id
+        mail.set_content(message.body)
+        with SMTP(self.host, self.port, timeout=self.timeout_seconds) as server:
+            if self.starttls:
+                server.starttls(context=ssl.create_default_context())
+            if self.user is not None:
+                server.login(self.user, self.password or "")
+            refused = server.send_message(mail)
+        if refused:
+            raise DeliveryFailed(f"The mail server refused {len(refused)} of {len(self.recipients)} recipients")

@@ -17,6 +17,8 @@ class SurveillanceSettings:
     #: False alerts a year that the network tolerates over all alerting charts together (B).
     budget: float = 1.0
     charts: tuple[Chart, ...] = field(default_factory=default_charts)
+    #: How sure the diagnosis must be for an infant to be measured; `("definite",)` is the strict choice.
+    cohorts: tuple[str, ...] = ("definite", "probable")
     #: Ids of the measures to estimate; empty: all of the registry.
     measures: tuple[str, ...] = ()
     #: Odds ratio up to which a difference isn't material; above 1 useful beyond about 2,000 cases a year.

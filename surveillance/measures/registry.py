@@ -52,7 +52,6 @@ class Measure:
     favourable: tuple[str, ...] = ()
     index: str | None = None
     exclude_pathways: tuple[str, ...] = ()
-    cohorts: tuple[str, ...] = ("definite", "probable")
     threshold_days: int = DELAY_THRESHOLD_DAYS
     competing_events: tuple[str, ...] = ("death",)
     direction: str = "higher is adverse"
