@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import Connection, Engine, text
 
-from fhir_mapping.contract import record_of
-from fhir_mapping.lines import owners_of
 from fhir_mapping.model import Resource
-from fhir_mapping.newest import instant_of, version_number
-from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_mapping.newest import instant_of
 from fhir_source.errors import LandingDamaged
-from fhir_source.source import REFERENCED_TYPES
 from warehouse import state
 from warehouse.copying import copy_rows
 from warehouse.errors import StagingStale, translated
 from warehouse.schema.contract import contract_names
+from warehouse.staged_rows import RESOURCE_COLUMNS, clean, resource_row, timeline_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from fhir_mapping.contract import TimelineRow
     from fhir_mapping.model import Conformance, MappedInfant, Quarantined
     from fhir_mapping.select import Selection
     from fhir_source.landing import Manifest
@@ -38,22 +32,6 @@ SELECTED = (
     "ops.stg_pull",
 )
 MAPPED = ("clinical.stg_event", "clinical.stg_timeline", "clinical.stg_infant", "clinical.stg_conformance")
-_RESOURCE_COLUMNS = (
-    "source",
-    "pull_id",
-    "resource_type",
-    "resource_id",
-    "version_id",
-    "last_updated",
-    "updated_at",
-    "version_number",
-    "sha256",
-    "infant",
-    "reference_keys",
-    "file",
-    "line",
-    "body",
-)
 _EVENT_COLUMNS = (
     "infant",
     "milestone",
@@ -93,9 +71,9 @@ def stage_selection(engine: Engine, manifest: Manifest, selection: Selection) ->
         copy_rows(
             connection,
             "clinical.stg_resource",
-            _RESOURCE_COLUMNS,
+            RESOURCE_COLUMNS,
             (
-                _resource_row(*key, resource)
+                resource_row(*key, resource)
                 for resource in selection.resources
                 if (resource.type, resource.id, resource.sha256) not in held
             ),
@@ -164,7 +142,7 @@ def stage_mapping(
             connection,
             "clinical.stg_timeline",
             ("source", "pull_id", "infant", "content_sha256", *contract_names()),
-            (_timeline_row(*key, one.row) for one in infants if one.row is not None),
+            (timeline_row(*key, one.row) for one in infants if one.row is not None),
         )
         copy_rows(
             connection,
@@ -176,7 +154,7 @@ def stage_mapping(
             connection,
             "clinical.stg_conformance",
             ("source", "pull_id", "resource_type", "resource_id", "paths"),
-            ((*key, verdict.type, verdict.id, list(verdict.paths)) for verdict in verdicts),
+            ((*key, verdict.type, verdict.id, [clean(path) for path in verdict.paths]) for verdict in verdicts),
         )
         _stage_quarantine(connection, key, "map", ((item, one.infant) for one in infants for item in one.quarantined))
         updated = connection.execute(
@@ -296,60 +274,6 @@ def _serialise(connection: Connection, source: str, pull_id: str) -> None:
     )
 
 
-def _resource_row(source: str, pull_id: str, resource: Resource) -> tuple[object, ...]:
-    owners = sorted(owners_of(resource.body)) if resource.type not in REFERENCED_TYPES else []
-    literal = [owner for owner in owners if not owner.startswith("?")]
-    return (
-        source,
-        pull_id,
-        resource.type,
-        resource.id,
-        resource.version_id,
-        resource.last_updated,
-        instant_of(resource.last_updated),
-        version_number(resource.version_id),
-        resource.sha256,
-        resource.id if resource.type == "Patient" else literal[0] if literal else None,
-        sorted(set(_reference_keys(resource, owners))),
-        resource.file,
-        resource.line,
-        orjson.dumps(resource.body).decode(),
-    )
-
-
-def _reference_keys(resource: Resource, owners: list[str]) -> Iterator[str]:
-    """Shared resources that it refers to; Patients by link, by identifier, or beside the first owner."""
-    for reference in references_in(resource.body):
-        target = target_of(reference)
-        if target is None:
-            continue
-        if target.type in REFERENCED_TYPES or (target.type == "Patient" and resource.type == "Patient"):
-            yield f"{target.type}/{target.id}"
-        elif not target.type:
-            yield f"?/{target.id}"  # `urn:uuid:...` does not say what it points to
-    if resource.type == "Patient":
-        yield from (f"Patient?{key}" for key in identifier_keys(resource.body.get("identifier")))
-    literal = [owner for owner in owners if not owner.startswith("?")]
-    yield from (f"Patient/{owner}" for owner in literal[1:])
-    yield from (f"Patient{owner}" for owner in owners if owner.startswith("?"))
-
-
-def _timeline_row(source: str, pull_id: str, row: TimelineRow) -> tuple[object, ...]:
-    record = {name: value for name, value in record_of(row).items() if name not in ("source", "infant")}
-    record["evidence"] = orjson.dumps(row.evidence, option=orjson.OPT_SORT_KEYS).decode()
-    # The censor date moves with every pull. Where an infant is still waiting the days move with it; elsewhere it is no
-    # news, and would open a row an infant and pull.
-    news = {name: value for name, value in record.items() if name != "censored_on"}
-    content = orjson.dumps(news, option=orjson.OPT_SORT_KEYS)
-    return (
-        source,
-        pull_id,
-        row.infant,
-        hashlib.sha256(content).hexdigest(),
-        *(record[name] for name in contract_names()),
-    )
-
-
 def _stage_quarantine(
     connection: Connection, key: tuple[str, str], stage: str, items: Iterable[tuple[Quarantined, str | None]]
 ) -> None:
@@ -362,14 +286,9 @@ def _stage_quarantine(
         ),
         (
             (
-                *(*key, stage, n, item.file, item.line, _clean(item.type), _clean(item.id), infant),
-                *(item.reason, _clean(item.path), _clean(item.message)),
+                *(*key, stage, n, item.file, item.line, clean(item.type), clean(item.id), infant),
+                *(item.reason, clean(item.path), clean(item.message)),
             )
             for n, (item, infant) in enumerate(items, 1)
         ),
     )
-
-
-def _clean(value: str) -> str:
-    """Without NUL, which PostgreSQL's text can't hold; a broken line may have put one into an id."""
-    return re.sub("\0", "\ufffd", value)

@@ -303,3 +303,14 @@ def test_a_source_that_changes_its_time_zone_is_refused(run: Run, warehouse_engi
         run(replace(FIRST, pull_id="20260107T000000Z", timezone="Europe/Paris"))
     assert warehouse_hash(warehouse_engine) == before
     run(replace(FIRST, pull_id="20260107T000000Z", timezone="Europe/Paris", source="south"))
+
+
+def test_a_nul_character_in_a_record_does_not_stop_the_pull(run: Run, warehouse_engine: Engine) -> None:
+    odd = resource("Condition", "odd", subject={"reference": "Patient/a"}, note=[{"text": "x\0y"}])
+    odd = replace(odd, version_id="1\0")
+    finding = Quarantined("f", 1, "Condition", "c\0", "unreadable_element", "Condition.\0", "odd")
+    report = run(Pull("20260105T000000Z", [patient("a"), condition("a"), odd], quarantined=[finding]))
+    assert line(report, "Condition")["loaded"] == 2
+    assert [
+        item.body["note"] for item in state.current_resources(warehouse_engine, "north", ["a"]) if item.id == "odd"
+    ] == [[{"text": "x\0y"}]]

@@ -1,0 +1,99 @@
+"""Rows of the staging tables, made from what selection and mapping hand over."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import orjson
+
+from fhir_mapping.contract import record_of
+from fhir_mapping.lines import owners_of
+from fhir_mapping.newest import instant_of, version_number
+from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_source.source import REFERENCED_TYPES
+from warehouse.schema.contract import contract_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fhir_mapping.contract import TimelineRow
+    from fhir_mapping.model import Resource
+
+RESOURCE_COLUMNS = (
+    "source",
+    "pull_id",
+    "resource_type",
+    "resource_id",
+    "version_id",
+    "last_updated",
+    "updated_at",
+    "version_number",
+    "sha256",
+    "infant",
+    "reference_keys",
+    "file",
+    "line",
+    "body",
+)
+
+
+def resource_row(source: str, pull_id: str, resource: Resource) -> tuple[object, ...]:
+    """A row of `clinical.stg_resource`, in the order of RESOURCE_COLUMNS."""
+    owners = sorted(owners_of(resource.body)) if resource.type not in REFERENCED_TYPES else []
+    literal = [owner for owner in owners if not owner.startswith("?")]
+    return (
+        source,
+        pull_id,
+        resource.type,
+        resource.id,
+        clean(resource.version_id),
+        clean(resource.last_updated),
+        instant_of(resource.last_updated),
+        version_number(resource.version_id),
+        resource.sha256,
+        resource.id if resource.type == "Patient" else clean(literal[0]) if literal else None,
+        sorted({clean(key) for key in _reference_keys(resource, owners)}),
+        resource.file,
+        resource.line,
+        orjson.dumps(resource.body).decode(),
+    )
+
+
+def _reference_keys(resource: Resource, owners: list[str]) -> Iterator[str]:
+    """Shared resources that it refers to; Patients by link, by identifier, or beside the first owner."""
+    for reference in references_in(resource.body):
+        target = target_of(reference)
+        if target is None:
+            continue
+        if target.type in REFERENCED_TYPES or (target.type == "Patient" and resource.type == "Patient"):
+            yield f"{target.type}/{target.id}"
+        elif not target.type:
+            yield f"?/{target.id}"  # `urn:uuid:...` does not say what it points to
+    if resource.type == "Patient":
+        yield from (f"Patient?{key}" for key in identifier_keys(resource.body.get("identifier")))
+    literal = [owner for owner in owners if not owner.startswith("?")]
+    yield from (f"Patient/{owner}" for owner in literal[1:])
+    yield from (f"Patient{owner}" for owner in owners if owner.startswith("?"))
+
+
+def timeline_row(source: str, pull_id: str, row: TimelineRow) -> tuple[object, ...]:
+    """A row of `clinical.stg_timeline`: keys, hash of the content, the contract's columns."""
+    record = {name: value for name, value in record_of(row).items() if name not in ("source", "infant")}
+    record["evidence"] = orjson.dumps(row.evidence, option=orjson.OPT_SORT_KEYS).decode()
+    # The censor date moves with every pull. Where an infant is still waiting the days move with it; elsewhere it is no
+    # news, and would open a row an infant and pull.
+    news = {name: value for name, value in record.items() if name != "censored_on"}
+    content = orjson.dumps(news, option=orjson.OPT_SORT_KEYS)
+    return (
+        source,
+        pull_id,
+        row.infant,
+        hashlib.sha256(content).hexdigest(),
+        *(record[name] for name in contract_names()),
+    )
+
+
+def clean(value: str) -> str:
+    """Without NUL, which PostgreSQL's text can't hold; a broken line may have put one into an id."""
+    return value.replace("\0", "\ufffd")
