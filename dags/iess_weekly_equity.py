@@ -37,6 +37,14 @@ def iess_weekly_equity() -> None:
         return str(calls.call(weekly.measure, calls.settings(), calls.as_of())["run_id"])
 
     @task
+    def check(run: str) -> str:
+        """Expectations over the estimates, and how fresh each source is."""
+        from pipeline import weekly
+
+        calls.call(weekly.check, calls.settings(), run, calls.clock())
+        return run
+
+    @task
     def detect(run: str) -> str:
         from pipeline import weekly
 
@@ -62,7 +70,7 @@ def iess_weekly_equity() -> None:
 
         return list(calls.call(weekly.notify, calls.settings(), calls.clock()))
 
-    publish(alert(detect(measure()))) >> notify()
+    publish(alert(detect(check(measure())))) >> notify()
 
 
 iess_weekly_equity()

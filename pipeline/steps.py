@@ -26,11 +26,11 @@ from fhir_source.landing import LandingZone
 from fhir_source.pull import pull as pull_source
 from fhir_source.source import Source
 from pipeline.database import database_url, open_warehouse
+from pipeline.gating import record_all
 from pipeline.hash_key import hash_key
 from pipeline.history import with_history
 from pipeline.records import Gated, LedgerEntry, Loaded, Mapped, Pulled, Selected
 from warehouse import staging, state
-from warehouse.gates import record as record_gates
 from warehouse.load import load as load_staged
 
 if TYPE_CHECKING:
@@ -163,16 +163,7 @@ def gate_pull(settings: Settings, source: str, pull_id: str, *, progress: Progre
     with database_url(settings) as url:
         reports = [gates.run(url, layer, source=source, pull_id=pull_id) for layer in ("staged", "timeline")]
     with open_warehouse(settings) as engine:
-        for report in reports:
-            record_gates(
-                engine,
-                source=source,
-                pull_id=pull_id,
-                results=report.results,
-                catalogue_version=report.catalogue_version,
-            )
-    for report in reports:
-        report.raise_if_blocked()
+        record_all(engine, reports)
     results = [result for report in reports for result in report.results]
     if progress:
         progress("expectations", len(results))

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from pipeline.database import open_warehouse
-from pipeline.records import DelayByGroup, Weekly
+from expectations import gate as gates
+from expectations.arrivals import quality_page
+from pipeline.database import database_url, open_warehouse
+from pipeline.gating import record_all
+from pipeline.records import DelayByGroup, Gated, Weekly
 from surveillance import weekly as surveillance
 from surveillance.outbox import FileOutbox
 from surveillance.settings import SurveillanceSettings
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
     Progress = Callable[[str, int], None]
+
+#: The name under which the gate's verdict on the estimates of all sources together is recorded.
+NETWORK = "network"
+#: Weeks that the data-quality page shows.
+QUALITY_WEEKS = 52
 
 _DELAYS = text(
     """
@@ -96,6 +104,24 @@ def measure(settings: Settings, as_of: date, *, progress: Progress | None = None
     return Measured(report.run_id, report.infants, report.results)
 
 
+def check(settings: Settings, run: str, clock: Clock) -> Gated:
+    """Judge the run's estimates, and how fresh each source is; `GateBlocked` when a critical rule fails."""
+    with open_warehouse(settings) as engine, engine.connect() as connection:
+        sources = list(connection.execute(text("SELECT source FROM ops.watermark ORDER BY source")).scalars())
+    with database_url(settings) as url:
+        reports = [gates.run(url, "freshness", source=name, pull_id=clock.pull_id) for name in sources]
+        reports.append(gates.run(url, "metrics", source=NETWORK, pull_id=run))
+    with open_warehouse(settings) as engine:
+        record_all(engine, reports)
+    results = [result for report in reports for result in report.results]
+    return Gated(
+        source=NETWORK,
+        pull_id=run,
+        rules=len(results),
+        failed={result.rule_id: result.failing_rows for result in results if result.status == "fail"},
+    )
+
+
 def detect(settings: Settings, run: str, *, progress: Progress | None = None) -> Detected:
     """Work through all weeks since the last run."""
     with open_warehouse(settings) as engine:
@@ -111,9 +137,17 @@ def alert(settings: Settings, run: str) -> Alerted:
 
 
 def publish(settings: Settings, run: str) -> str:
-    """Write the report; returns its path."""
+    """Write the report and, beside it, the data-quality page; returns the report's path."""
+    as_of = as_of_of(run)
     with open_warehouse(settings) as engine:
-        return str(surveillance.publish(engine, options(settings), as_of_of(run), run, settings.report_dir))
+        report = surveillance.publish(engine, options(settings), as_of, run, settings.report_dir)
+        with engine.connect() as connection:
+            sources = list(connection.execute(text("SELECT source FROM ops.watermark ORDER BY source")).scalars())
+            page = quality_page(
+                connection, sources=sources, first_week=as_of - timedelta(weeks=QUALITY_WEEKS), as_of=as_of
+            )
+    report.with_name(f"quality-{as_of.isoformat()}.html").write_text(page, encoding="utf-8")
+    return str(report)
 
 
 def notify(settings: Settings, clock: Clock) -> list[str]:
@@ -125,6 +159,7 @@ def notify(settings: Settings, clock: Clock) -> list[str]:
 def run(settings: Settings, as_of: date, clock: Clock, *, progress: Progress | None = None) -> Weekly:
     """All steps in order."""
     run = measure(settings, as_of, progress=progress).run_id
+    check(settings, run, clock)
     detect(settings, run, progress=progress)
     alert(settings, run)
     publish(settings, run)
