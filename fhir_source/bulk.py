@@ -24,6 +24,7 @@ from fhir_source.bulk_job import (
     wait,
 )
 from fhir_source.errors import PullIncomplete, SourceMisbehaved
+from fhir_source.instants import earlier
 from fhir_source.landing import Manifest
 from fhir_source.transport import Refused, Request
 
@@ -52,6 +53,8 @@ class BulkPull:
         self.writer = writer
         self._transport = transport
         self._since = since
+        # Servers compare instants as text, or take them before they write: a little is read again rather than lost.
+        self._asked_since = earlier(since, self.source.overlap_seconds) if since else None
         self._progress = progress
 
     async def run(self) -> Manifest:
@@ -84,7 +87,7 @@ class BulkPull:
         if remembered and "export" not in self.writer.units:
             self.writer.record("export", **remembered)
         stored = self.writer.units.get("export")
-        question = [list(self.source.types), self._since, list(self.source.type_filters), self._transport.base]
+        question = [list(self.source.types), self._asked_since, list(self.source.type_filters), self._transport.base]
         question += [self.source.export_level, self.source.group]
         if stored and stored.facts["question"] == question:
             return str(stored.facts["status_url"])
@@ -93,7 +96,7 @@ class BulkPull:
         offer = await capability.ask(self._transport)
         left_out = sorted(name for name in self.source.types if offer.declared and name not in offer.declared)
         types = [name for name in self.source.types if name not in left_out]
-        url = kick_off_url(self._transport, types, self._since, self.source.type_filters)
+        url = kick_off_url(self._transport, types, self._asked_since, self.source.type_filters)
         status_url = await kick_off(self._transport, url)
         self.writer.record(
             "export",
@@ -150,7 +153,7 @@ class BulkPull:
                 unit=name,
                 path=path,
                 token=token,
-                since=self._since,
+                since=self._asked_since,
                 progress=self._progress,
             )
 
@@ -196,6 +199,8 @@ class BulkPull:
         if failed:
             notes.add(f"the server reports {failed} errors in its export, which the settings tolerate")
         left_out = tuple(units["export"].facts["left_out"])
+        if self._asked_since:
+            notes.add(f"_since asked from {self._asked_since}: {self.source.overlap_seconds} s of overlap")
         if left_out:
             notes.add(f"not offered by the server: {', '.join(left_out)}")
         counts: Counter[str] = Counter()

@@ -143,14 +143,14 @@ def test_a_group_export_needs_a_group(server: FhirServer, exporting: Callable[..
 def test_an_increment_asks_since_the_watermark(faulty: FaultyServer, exporting: Callable[..., Manifest]) -> None:
     manifest = exporting(faulty.base_url, since="2099-01-01T00:00:00Z")
     assert manifest.counts == {}
-    assert "_since=2099-01-01T00%3A00%3A00Z" in faulty.requests("$export")[0].path
+    assert "_since=2098-12-31T23%3A55%3A00Z" in faulty.requests("$export")[0].path
 
 
 def test_since_that_is_not_honoured_is_said(faulty: FaultyServer, exporting: Callable[..., Manifest]) -> None:
     import httpx
 
     def forgetful(seen: Seen, reply: Reply) -> Reply:
-        url = f"{faulty.upstream}{seen.path}".replace("_since=2099", "_since=1999")
+        url = f"{faulty.upstream}{seen.path}".replace("_since=2098", "_since=1998")
         answer = httpx.get(url, headers={"Prefer": "respond-async"}, trust_env=False)
         return Reply(202, {"content-location": answer.headers["content-location"]}, b"")
 
