@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FIRST_LINE = ("acth", "oral_steroid", "vigabatrin")
 NO_DRUG = "not_first_line"
-#: A course is what happens within this many days of its first sign: an order, then its supply, then doses.
+#: A course goes on while no more than this many days lie between one sign of it and the next: order, supply, doses.
 COURSE_DAYS = 30
 _STEROID_WINDOW = (-1, 60)  # days around the diagnosis or EEG
 _STIMULATION_TEST_MG = 0.25
