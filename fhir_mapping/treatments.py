@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -34,7 +33,6 @@ FIRST_LINE = ("acth", "oral_steroid", "vigabatrin")
 NO_DRUG = "not_first_line"
 #: A course goes on while no more than this many days lie between one sign of it and the next: order, supply, doses.
 COURSE_DAYS = 30
-_STEROID_WINDOW = (-1, 60)  # days around the diagnosis or EEG
 _STIMULATION_TEST_MG = 0.25
 
 _GIVEN = frozenset({"completed", "in-progress"})
@@ -42,7 +40,6 @@ _HANDED_OVER = frozenset({"completed", "in-progress"})
 _ORDERED = frozenset({"active", "completed", "stopped"})
 _ORDER_INTENT = frozenset({"order", "original-order", "instance-order"})
 _TAKEN = frozenset({"active", "completed", "recorded", "stopped"})
-_REFUSED_TEXT = re.compile(r"refus|declin|object|against medical advice", re.IGNORECASE)
 
 #: (rule, level): what is nearest to the infant comes first.
 _LEVELS = {"MedicationAdministration": 0, "Procedure": 0, "MedicationDispense": 1, "MedicationRequest": 2}
@@ -97,7 +94,7 @@ def drug_of(concepts: Iterable[Json], chart: Chart) -> tuple[str, str] | None:
     return None
 
 
-def _medicine(resource: Resource, chart: Chart) -> tuple[list[Json], Json]:
+def medicine_of(resource: Resource, chart: Chart) -> tuple[list[Json], Json]:
     """(concepts of the medicine, its form): in the resource, contained, or in the Medication it refers to."""
     concept, reference = medication(resource.body)
     concepts = [concept] if concept else []
@@ -119,7 +116,7 @@ def _ingredient(item: Json) -> Json:
 
 def read_dose(resource: Resource, chart: Chart) -> Dose | None:
     """A medication resource as a dose; None when it is another medicine, or was not ordered, supplied or given."""
-    concepts, form = _medicine(resource, chart)
+    concepts, form = medicine_of(resource, chart)
     found = drug_of(concepts, chart)
     if found is None:
         return None
@@ -232,66 +229,3 @@ def _course(drug: str, doses: Sequence[Dose]) -> Course:
     best = [dose for dose in doses if dose.level == nearest]
     when = earliest(dose.when for dose in best) or best[0].when
     return Course(drug, tuple(doses), Milestone(when, best[0].resource, best[0].rule, best[0].certainty, drug))
-
-
-# First-line ----------------------------------------------------------------------------------------------------
-
-
-def is_first_line(course: Course, anchors: Sequence[DateRange], cases: frozenset[tuple[str, str]]) -> str | None:
-    """The rule by which a course is first-line, or None.
-
-    ACTH and vigabatrin always are. An oral steroid is when its reason is IESS, or when it starts from 1 day before to
-    60 days after an IESS diagnosis or EEG (`anchors`) at a high dose or for long: otherwise it is for croup or asthma.
-    """
-    if course.drug not in FIRST_LINE:
-        return None
-    if course.drug != "oral_steroid":
-        return course.start.rule
-    for dose in course.doses:
-        if "iess_definite" in dose.reason_roles or dose.reason_conditions & cases:
-            return f"{course.start.rule}a"
-    if not any(_near(course.start.when, anchor) for anchor in anchors):
-        return None
-    return f"{course.start.rule}b" if _high_dose(course) else None
-
-
-def _near(start: DateRange, anchor: DateRange) -> bool:
-    earliest_days, latest_days = (start.low - anchor.high).days, (start.high - anchor.low).days
-    return latest_days >= _STEROID_WINDOW[0] and earliest_days <= _STEROID_WINDOW[1]
-
-
-def _high_dose(course: Course) -> bool:
-    by_day: dict[date, Amount] = {}
-    for dose in course.doses:
-        if dose.level == 0:
-            sofar = by_day.get(dose.when.low, Amount())
-            by_day[dose.when.low] = replace(
-                sofar,
-                mg_per_day=sofar.mg_per_day + dose.amount.mg_per_day,
-                mg_per_kg_day=sofar.mg_per_kg_day + dose.amount.mg_per_kg_day,
-            )
-        elif dose.amount.high_dose():
-            return True
-    return len(by_day) >= 10 or any(amount.high_dose() for amount in by_day.values())
-
-
-def starts_of_newborn(course: Course, counts_from: date | None) -> bool:
-    """A medicine of the newborn's own seizures: another episode (ruling 16)."""
-    return counts_from is not None and course.start.when.high < counts_from and course.drug not in FIRST_LINE
-
-
-def refused(resource: Resource, chart: Chart) -> str | None:
-    """The first-line drug that this resource says the family refused, if any (clinical.md G47)."""
-    body = resource.body
-    not_done = status(body) in {"not-done", "cancelled", "declined", "stopped", "not-taken"}
-    if not (not_done or body.get("doNotPerform") is True):
-        return None
-    concepts, _ = _medicine(resource, chart)
-    found = drug_of(concepts, chart)
-    if found is None or found[0] not in FIRST_LINE:
-        return None
-    names = ("statusReason", "statusReasonCodeableConcept", "notPerformedReason", "reasonCode", "reason")
-    why = [concept_of(item) for name in names for item in objs(body.get(name))]
-    if "refusal" in chart.roles_of(why) or _REFUSED_TEXT.search(words_of(why)):
-        return found[0]
-    return None
