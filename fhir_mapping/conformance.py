@@ -8,8 +8,9 @@ mapped when what the rules need can be read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from functools import cache
 from importlib import import_module
 from multiprocessing import get_context
@@ -20,7 +21,7 @@ from fhir_source.source import FhirVersion
 
 _PACKAGES = {"R4": "fhir.resources.R4B", "R5": "fhir.resources"}
 #: Below this many resources the start of a worker (importing the models) costs more than it saves.
-_WORTH_A_WORKER = 20_000
+_WORTH_A_WORKER = 50_000
 _CHUNK = 2_000
 
 _Item = tuple[str, str, dict[str, Any]]
@@ -41,11 +42,20 @@ def verdicts(
     )
     if (cores or 1) < 2 or len(items) < _WORTH_A_WORKER:
         return [Conformance(*verdict) for verdict in _judge(items, fhir_version)]
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     # Spawned, not forked: the engines' threads may hold locks that a forked child would wait for for ever.
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        judged = pool.map(_judge, chunks, [fhir_version] * len(chunks))
-        return [Conformance(*verdict) for chunk in judged for verdict in chunk]
+        return [Conformance(*verdict) for verdict in _shared(pool, items, fhir_version, 2 * (cores or 1))]
+
+
+def _shared(pool: Executor, items: Sequence[_Item], fhir_version: FhirVersion, ahead: int) -> Iterator[_Verdict]:
+    """Verdicts in order, with no more than `ahead` chunks on their way: each is a copy of its resources."""
+    under_way: deque[Future[list[_Verdict]]] = deque()
+    for start in range(0, len(items), _CHUNK):
+        if len(under_way) == ahead:
+            yield from under_way.popleft().result()
+        under_way.append(pool.submit(_judge, items[start : start + _CHUNK], fhir_version))
+    while under_way:
+        yield from under_way.popleft().result()
 
 
 def _judge(items: Sequence[_Item], fhir_version: FhirVersion) -> list[_Verdict]:
