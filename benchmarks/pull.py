@@ -2,8 +2,8 @@
 
 `python benchmarks/pull.py [--megabytes 200] [--smart-fetch EXECUTABLE]` prints wall time, CPU time and peak memory of
 
-1. one Bulk Data export of prepared files from a loopback server: ours, and smart-fetch 1.0.3's (installed from PyPI into an
-   environment of its own when no executable is given; `--alone` leaves it out);
+1. one Bulk Data export of prepared files from a loopback server: ours, and smart-fetch 1.0.3 (from PyPI, in an
+   environment of its own, when no executable is given; `--alone` leaves it out);
 2. a search pull of a cohort from the third-party FHIR server, with one to eight requests at once.
 
 Each pull is a process of its own, so that its peak is its own. The server runs in yet another process.
