@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fhir_source.errors import SettingsError
-from fhir_source.source import IN_SCOPE_TYPES, Auth, AuthKind, FhirVersion, Kind, Source
+from fhir_source.source import IN_SCOPE_TYPES, Auth, AuthKind, ExportLevel, FhirVersion, Kind, Source
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: Variables of ours that are no settings.
@@ -73,7 +73,19 @@ class SourceSettings(BaseModel):
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
     overlap_seconds: Annotated[int, Field(ge=0)] = 300
     ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    attempts: Annotated[int, Field(ge=1, le=50)] = 8
+    max_wait_seconds: Annotated[float, Field(gt=0)] = 120.0
+    token_origins: tuple[str, ...] = ()
+    look_for_deletions: bool = True
+    export_level: ExportLevel = "system"
+    group: str | None = None
+    type_filters: tuple[str, ...] = ()
+    max_poll_seconds: Annotated[float, Field(gt=0)] = 600.0
+    export_hours: Annotated[float, Field(gt=0)] = 24.0
+    tolerate_export_errors: bool = False
 
     @field_validator("timezone")
     @classmethod
@@ -107,6 +119,9 @@ class SurveillanceOptions(BaseModel):
 
     false_alerts_per_year: Annotated[float, Field(gt=0, le=52)] = 1.0
     maturity_lag_days: Annotated[int, Field(ge=0, le=365)] = 14
+    cohorts: tuple[Literal["definite", "probable"], ...] = ("definite", "probable")
+    owner: str = "the network's quality lead"
+    worklist_link: str = ""
     report_dir: Path | None = None
     outbox_dir: Path | None = None
 
@@ -256,6 +271,9 @@ def _anchored_source(source: Any, folder: Path) -> Any:
     anchored = dict(source)
     if anchored.get("kind") == "files" and "://" not in str(anchored.get("url", "")):
         anchored["url"] = str(folder / str(anchored.get("url", "")))
+    for key in ("ca_file", "client_cert", "client_key"):
+        if key in anchored:
+            anchored[key] = folder / str(anchored[key])
     auth = anchored.get("auth")
     if isinstance(auth, dict):
         anchored["auth"] = {key: folder / str(value) if key.endswith("_file") else value for key, value in auth.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -35,6 +35,8 @@ from warehouse.load import load as load_staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy import Engine
 
     from fhir_mapping.codes import Codes
     from fhir_source.landing import Manifest
@@ -138,7 +140,7 @@ def map_pull(
         ]
         # Stored before staged: of two copies with the same version the one that came later is kept.
         resources, _ = newest([*stored, *staged])
-        options = _mapping_settings(settings, source, manifest, clock)
+        options = _mapping_settings(settings, source, manifest, _horizon(engine, source, manifest, clock))
         codes = _codes(settings)
         mapped = []
         for record in infant_records(resources):
@@ -146,7 +148,7 @@ def map_pull(
             if progress:
                 progress("infants mapped", 1)
         conformance = verdicts(staged, manifest.fhir_version)
-        staging.stage_mapping(engine, source.name, pull_id, mapped, conformance)
+        staging.stage_mapping(engine, source.name, pull_id, mapped, conformance, timezone=source.timezone)
     return Mapped(
         source=source.name,
         pull_id=pull_id,
@@ -231,16 +233,24 @@ def _files(landing: LandingZone, manifest: Manifest) -> list[InputFile]:
 
 
 def _mapping_settings(
-    settings: Settings, source: Source, manifest: Manifest, clock: Clock | None = None
+    settings: Settings, source: Source, manifest: Manifest, as_of: date | None = None
 ) -> MappingSettings:
-    """What mapping is told. Nobody is known to have waited beyond the pull's own time, nor beyond the clock."""
-    through = datetime.fromisoformat(manifest.transaction_time).astimezone(ZoneInfo(source.timezone)).date()
     return MappingSettings(
         source=source.name,
         timezone=source.timezone,
         fhir_version=manifest.fhir_version,
-        as_of=min(through, clock.today) if clock else None,
+        as_of=as_of,
         min_age_days=settings.mapping.min_age_days,
         max_age_days=settings.mapping.max_age_days,
         local_codes=settings.mapping.local_codes,
     )
+
+
+def _horizon(engine: Engine, source: Source, manifest: Manifest, clock: Clock) -> date:
+    """The day up to which waits are counted: what the newest pull reached, and never beyond the clock.
+
+    A pull that is loaded late must not shorten the waits that a newer one has shown.
+    """
+    reached = datetime.fromisoformat(manifest.transaction_time).astimezone(ZoneInfo(source.timezone)).date()
+    before = state.data_through(engine, source.name)
+    return min(max(reached, before or reached), clock.today)

@@ -86,6 +86,9 @@ def options(settings: Settings) -> SurveillanceSettings:
     return SurveillanceSettings(
         budget=settings.surveillance.false_alerts_per_year,
         maturity_lag_days=settings.surveillance.maturity_lag_days,
+        cohorts=settings.surveillance.cohorts,
+        owner=settings.surveillance.owner,
+        worklist_link=settings.surveillance.worklist_link,
     )
 
 
