@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def infant(patient: str = "p1") -> list[Json]:
     ]
 
 
-def write(folder: Path, name: str, lines: list[Json | bytes | str]) -> Path:
+def write(folder: Path, name: str, lines: Sequence[Json | bytes | str]) -> Path:
     """Write one file, gzipped when the name says so. bytes and str go in as they are."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from input_folders import concept, of
 
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.codes import load
@@ -19,6 +18,7 @@ from fhir_mapping.ledger import balances
 from fhir_mapping.model import MappingSettings, Resource
 from fhir_mapping.newest import age_key, newest
 from fhir_mapping.select import find_files, select
+from tests.fhir_mapping_input.input_folders import concept, of
 
 IDS = ["1", "2", "3", "a-b", "é", 'q"']
 TYPES = ["Patient", "Condition", "Encounter", "Coverage", "Appointment", "PractitionerRole", "Observation", "Foo"]

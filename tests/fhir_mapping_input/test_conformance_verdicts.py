@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from input_folders import of, resource
 
 from fhir_mapping.conformance import verdicts
 from fhir_mapping.model import Resource
 from fhir_source.source import FhirVersion
+from tests.fhir_mapping_input.input_folders import of, resource
 
 
 def judged(body: dict[str, Any], version: FhirVersion = "R4") -> tuple[str, ...]:

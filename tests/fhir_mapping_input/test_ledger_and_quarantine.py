@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from input_folders import concept, condition, infant, of, resource, write
 
 from fhir_mapping.codes import load
 from fhir_mapping.ledger import balances
 from fhir_mapping.model import LedgerLine, MappingSettings
 from fhir_mapping.select import Selection, find_files, select
 from fhir_source.errors import UnreadableInput
+from tests.fhir_mapping_input.input_folders import concept, condition, infant, of, resource, write
 
 
 def selected(folder: Path, **options: Any) -> Selection:
@@ -169,7 +169,7 @@ def test_a_resource_made_again_after_its_deletion_stays(tmp_path: Path) -> None:
 
 
 def test_bundles_and_single_resources_are_read_too(tmp_path: Path) -> None:
-    entries = [{"fullUrl": f"urn:uuid:{body['id']}", "resource": body} for body in infant()]
+    entries: list[dict[str, Any]] = [{"fullUrl": f"urn:uuid:{body['id']}", "resource": body} for body in infant()]
     del entries[2]["resource"]["id"]  # a transaction's resource is known by its fullUrl
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
     (tmp_path / "bundle.json").write_text(json.dumps(bundle, indent=2))

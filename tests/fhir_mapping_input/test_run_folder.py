@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from input_folders import condition, infant, of, resource, write
 
 from fhir_mapping.contract import COLUMNS
 from fhir_mapping.model import MappingSettings
@@ -18,6 +17,7 @@ from fhir_mapping.run import map_folder
 from fhir_source.errors import SettingsError, UnreadableInput
 from synthetic.generate import generate
 from synthetic.options import Dirt, SynthOptions
+from tests.fhir_mapping_input.input_folders import condition, infant, of, resource, write
 
 SETTINGS = MappingSettings("harbor", timezone="America/New_York", as_of=date(2026, 1, 1))
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from input_folders import concept, condition, infant, of, resource, write
 
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.codes import load
 from fhir_mapping.ledger import balances
 from fhir_mapping.model import MappingSettings
 from fhir_mapping.select import Selection, find_files, select
+from tests.fhir_mapping_input.input_folders import concept, condition, infant, of, resource, write
 
 SNOMED = "http://snomed.info/sct"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
