@@ -54,7 +54,9 @@ def scenes() -> list[Scene]:
 
 def _scene(name: str, case: Json, scene: Json, release: str) -> Scene:
     told = {**DEFAULTS, **case.get("settings", {}), **scene.get("settings", {})}
-    resources = [*case.get("resources", []), *scene.get("resources", [])]
+    # A scene may tell a resource of the case anew.
+    resources = {(item["resourceType"], item["id"]): item for item in case.get("resources", [])}
+    resources |= {(item["resourceType"], item["id"]): item for item in scene.get("resources", [])}
     as_of = told.pop("as_of")
     settings = MappingSettings(
         source="case", fhir_version="R5" if release == "R5" else "R4", as_of=date.fromisoformat(as_of), **told
@@ -65,7 +67,7 @@ def _scene(name: str, case: Json, scene: Json, release: str) -> Scene:
         release,
         scene.get("infant", "infant"),
         settings,
-        tuple(to_r5(item) if release == "R5" else item for item in resources),
+        tuple(to_r5(item) if release == "R5" else item for item in resources.values()),
         scene["expect"],
     )
 
