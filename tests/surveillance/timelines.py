@@ -69,7 +69,7 @@ def store(engine: Engine, rows: pd.DataFrame, known_at: datetime, pull_id: str =
         connection.execute(update(table).where(table.c.valid_to.is_(None)).values(**closed))
         records = rows.astype(object).where(rows.notna(), None).to_dict("records")
         opened = {"valid_from": known_at, "pull_id": pull_id, "content_sha256": "0" * 64, "evidence": {}}
-        connection.execute(insert(table), [{**record, **opened} for record in records])
+        connection.execute(insert(table), [{**{str(k): v for k, v in record.items()}, **opened} for record in records])
 
 
 def row(

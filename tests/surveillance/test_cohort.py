@@ -1,0 +1,143 @@
+"""Who counts in a measure, as of which day: maturity, censoring, threshold, competing events, the work list."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from surveillance.cohort import as_known, last_complete_week, measured
+from surveillance.measures.registry import measures
+from surveillance.settings import SurveillanceSettings
+from surveillance.worklist import NO_NEUROLOGY, NO_TREATMENT, waiting_infants
+from tests.surveillance.timelines import START, row
+
+SETTINGS = SurveillanceSettings(maturity_lag_days=14)
+
+
+def day(n: int) -> date:
+    return START + timedelta(days=n)
+
+
+def outcome(as_of: date, measure: str = "I2", *, through: date | None = None, **columns: Any) -> dict[str, Any] | None:
+    rows = pd.DataFrame([row(**columns)])
+    reach = {"site0": through or as_of}
+    infants = measured(as_known(rows, as_of), measures()[measure], as_of=as_of, settings=SETTINGS, through=reach)
+    return None if infants.empty else {str(k): v for k, v in infants.iloc[0].items()}
+
+
+@pytest.mark.parametrize(("waited", "late"), [(0, "no"), (7, "no"), (8, "yes")])
+def test_eight_days_are_late_and_seven_are_not(waited: int, late: str) -> None:
+    found = outcome(day(60), neurology=day(waited), diagnosis=day(waited))
+    assert found is not None
+    assert (found["late"], found["days"], found["kind"], found["matured"]) == (late, waited, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("neurology", "diagnosis", "as_of", "matured"),
+    [(1, 1, 20, False), (1, 1, 21, True), (30, 31, 44, False), (30, 31, 45, True)],
+)
+def test_matured_when_diagnosed_past_the_threshold_and_past_the_lag(
+    neurology: int, diagnosis: int, as_of: int, matured: bool
+) -> None:
+    found = outcome(day(as_of), neurology=day(neurology), diagnosis=day(diagnosis))
+    assert found is not None
+    assert bool(found["matured"]) is matured
+
+
+def test_a_source_that_has_not_reported_matures_nobody() -> None:
+    found = outcome(day(90), through=day(15), neurology=day(1), diagnosis=day(1))
+    assert found is not None
+    assert not found["matured"]
+
+
+def test_not_in_the_cohort_before_the_diagnosis_is_known() -> None:
+    assert outcome(day(20), neurology=day(3), diagnosis=day(30)) is None
+
+
+def test_an_event_after_the_as_of_day_is_not_yet_known() -> None:
+    found = outcome(day(12), neurology=day(20), diagnosis=day(5))
+    assert found is not None
+    assert (found["kind"], found["days"], found["late"]) == (0, 12, "yes")
+    found = outcome(day(6), neurology=day(20), diagnosis=day(5))
+    assert found is not None
+    assert (found["kind"], found["days"], found["late"]) == (0, 6, "pending")
+
+
+def test_waiting_no_longer_than_the_censor_date() -> None:
+    found = outcome(day(300), diagnosis=day(2), data_end=day(4))
+    assert found is not None
+    assert (found["days"], found["late"]) == (4, "pending")
+
+
+@pytest.mark.parametrize(("died_on", "late"), [(3, "not_applicable"), (12, "yes")])
+def test_a_competing_event_within_the_threshold_is_neither_late_nor_in_time(died_on: int, late: str) -> None:
+    columns = {"status_provider_to_neurology": "competing"}
+    rows = pd.DataFrame([row(diagnosis=day(1), data_end=day(died_on)) | columns])
+    infants = measured(as_known(rows, day(60)), measures()["I2"], as_of=day(60), settings=SETTINGS)
+    assert (infants["late"].iloc[0], infants["kind"].iloc[0]) == (late, 2)
+
+
+def test_partial_dates_decide_only_what_they_decide() -> None:
+    wide = {"days_onset_to_provider_low": 3, "days_onset_to_provider_high": 20, "status_onset_to_provider": "event"}
+    rows = pd.DataFrame([row(diagnosis=day(1), onset_low=day(-20), onset_high=day(-3)) | wide])
+    infants = measured(as_known(rows, day(90)), measures()["I1"], as_of=day(90), settings=SETTINGS)
+    assert infants["late"].iloc[0] == "indeterminate"
+    assert infants["days"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("pathway", "pre_existing_neurology"), ("cohort", "possible"), ("cohort", "text_only")]
+)
+def test_left_out_of_the_primary_measure(column: str, value: str) -> None:
+    changed: dict[str, Any] = {column: value}
+    assert outcome(day(60), neurology=day(3), diagnosis=day(3), **changed) is None
+
+
+def test_under_neurology_before_is_a_stratum_of_treatment() -> None:
+    found = outcome(day(60), "I6", diagnosis=day(3), first_line=day(5), pathway="pre_existing_neurology")
+    assert found is not None
+    assert (found["prior_neurology"], found["late"]) == ("yes", "no")
+
+
+def test_a_share_counts_those_who_have_a_value() -> None:
+    treated = outcome(
+        day(90), "standard_first", diagnosis=day(1), first_line=day(5), first_treatment_drug="levetiracetam"
+    )
+    assert treated is not None
+    assert treated["late"] == "yes"
+    untreated = outcome(day(90), "standard_first", diagnosis=day(1))
+    assert untreated is not None
+    assert untreated["late"] == "missing"
+
+
+def test_the_last_week_that_is_over() -> None:
+    monday = date(2026, 11, 23)
+    assert last_complete_week(monday) == date(2026, 11, 16)
+    assert last_complete_week(monday + timedelta(days=5)) == date(2026, 11, 16)
+    assert last_complete_week(monday + timedelta(days=6)) == monday  # a Sunday closes its week
+
+
+def test_the_work_list_holds_those_who_wait_now() -> None:
+    now = day(40)
+    rows = pd.DataFrame(
+        [
+            row(infant="seen", neurology=day(3), diagnosis=day(3), first_line=day(4), data_end=now),
+            row(infant="four-days", first_provider=day(36), cohort="possible", data_end=now),
+            row(infant="three-days", first_provider=day(37), data_end=now),
+            row(infant="untreated", neurology=day(20), diagnosis=day(30), data_end=now),
+            row(infant="left", first_provider=day(1), data_end=day(20)),
+            row(infant="years-ago", first_provider=day(-300), data_end=now),
+        ]
+    )
+    through = {"site0": now}
+    listed = waiting_infants(as_known(rows, now), as_of=now, settings=SETTINGS, through=through)
+    found = {row.infant: (row.reason, row.days_waiting, row.long_past) for row in listed.itertuples()}
+    assert found == {
+        "untreated": (NO_TREATMENT, 10, False),
+        "four-days": (NO_NEUROLOGY, 4, False),
+        "years-ago": (NO_NEUROLOGY, 340, True),
+    }
+    assert listed["infant"].iloc[-1] == "years-ago"
