@@ -55,7 +55,8 @@ def test_stratified_odds_ratios_of_the_worked_example() -> None:
 
 def _maximum_by_scipy() -> float:
     def loss(log_ratio: float) -> float:
-        return -sum(nchypergeom_fisher.logpmf(x, n + m, n, x + y, math.exp(log_ratio)) for x, n, y, m in BLOCKS)
+        logs = (nchypergeom_fisher.logpmf(x, n + m, n, x + y, math.exp(log_ratio)) for x, n, y, m in BLOCKS)
+        return -float(sum(logs))
 
     found = minimize_scalar(loss, bounds=(0, 3), method="bounded", options={"xatol": 1e-9})
     return math.exp(float(found.x))
