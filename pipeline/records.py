@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+#: Where a person takes an acknowledged alert; acknowledging and resolving are steps of their own.
+AlertStep = Literal["investigating", "confirmed", "refuted", "action", "monitoring"]
+#: Why an alert is closed.
+ResolutionKind = Literal["improved", "chance", "data-problem", "explained", "other"]
 
 
 @dataclass(frozen=True)

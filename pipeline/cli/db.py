@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from pipeline.cli.console import out
 from pipeline.cli.context import settings_of
 
-app = typer.Typer(help="The warehouse's schema: upgrade, hash.", no_args_is_help=True)
+app = typer.Typer(
+    help="The warehouse's schema: upgrade, hash, rotate the key of the keyed hashes.", no_args_is_help=True
+)
 
 
 @app.command("upgrade")
@@ -32,3 +37,28 @@ def content_hash(context: typer.Context) -> None:
 
     with open_warehouse(settings_of(context)) as engine:
         typer.echo(warehouse_hash(engine))
+
+
+@app.command("rotate-key")
+def rotate_key(
+    context: typer.Context,
+    new_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--new-key-file",
+            help="File (mode 600) with the new key; needed when the key in use comes from IESS_HASH_KEY.",
+        ),
+    ] = None,
+) -> None:
+    """Give every infant a new key in `analytics`: what was exported before can't be joined to what comes after."""
+    from pipeline import hash_key
+    from pipeline.database import open_warehouse
+
+    settings = settings_of(context)
+    with open_warehouse(settings) as engine:
+        infants = hash_key.rotate(settings, engine, new_key_file)
+    out.print(f"{infants} infants have new keys.")
+    if settings.hash_key is not None:
+        out.print("Set IESS_HASH_KEY to the new key now: no load works with the former one.")
+    else:
+        out.print(f"The new key is in {settings.home / 'hash.key'}; the former one is gone.")

@@ -13,7 +13,25 @@ import typer
 from rich.markup import escape
 
 from fhir_source.errors import IessError
-from pipeline.cli import airflow, db, demo, detect, doctor, load, pull, run, status, synth, weekly
+from pipeline.cli import (
+    airflow,
+    alerts,
+    db,
+    demo,
+    detect,
+    doctor,
+    erase,
+    explain,
+    load,
+    power,
+    pull,
+    quarantine,
+    run,
+    status,
+    synth,
+    weekly,
+    worklist,
+)
 from pipeline.cli import map as map_command
 from pipeline.cli.console import err
 from pipeline.cli.context import Invocation
@@ -35,6 +53,12 @@ app.command("load")(load.command)
 app.command("weekly")(weekly.command)
 app.command("run")(run.command)
 app.command("status")(status.command)
+app.add_typer(alerts.app, name="alerts")
+app.command("worklist")(worklist.command)
+app.command("explain")(explain.command)
+app.command("power")(power.command)
+app.add_typer(quarantine.app, name="quarantine")
+app.command("erase")(erase.command)
 app.command("doctor")(doctor.command)
 app.command("synth")(synth.command)
 app.command("detect")(detect.command)

@@ -1,0 +1,43 @@
+"""`iess erase SOURCE INFANT --reason TEXT`: remove one infant everywhere."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import Json, out, show_json, table
+from pipeline.cli.context import clock_of, settings_of
+
+
+def command(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A source, as `iess status` names it.")],
+    infant: Annotated[str, typer.Argument(help="Id of the infant's Patient resource.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record. No patient data.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask: for programs.")] = False,
+    json: Json = False,
+) -> None:
+    """Erase an infant from every table of the warehouse, for good. The ledger's counts stay."""
+    from pipeline import erasure
+
+    if not reason.strip():
+        raise typer.BadParameter("--reason needs words")
+    settings = settings_of(context)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("there is no terminal to confirm at; give --yes")
+        typer.confirm("Erase this infant, and all records merged with it, for good?", abort=True, err=True)
+    done = erasure.erase(settings, source, infant, clock_of(settings), reason=reason.strip())
+    if json:
+        show_json(asdict(done))
+        return
+    out.print(table("Erased", ("table", "rows"), list(done.rows.items())))
+    out.print(f"{done.patients} Patient records of one infant are erased, and later pulls can't bring them back.")
+    if done.landed_pulls:
+        out.print(
+            f"The files of {len(done.landed_pulls)} landed pulls of {source} are as they were, and may hold "
+            f"the infant: delete them under {settings.landing_root} by your policy."
+        )

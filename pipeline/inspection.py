@@ -1,0 +1,170 @@
+"""Looking closer: one infant's timeline with its evidence, who waits now, and what the charts can see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from fhir_mapping import codes as value_sets
+from fhir_mapping.assemble import infant_records
+from fhir_mapping.explain import explain as in_words
+from fhir_mapping.mapping import map_infant
+from fhir_mapping.model import MappingSettings
+from fhir_mapping.newest import newest
+from fhir_source.errors import SettingsError
+from pipeline.database import open_warehouse
+from pipeline.weekly import options
+from surveillance import store
+from surveillance import weekly as surveillance
+from surveillance.charts import active, family_size
+from surveillance.detector import limit_of
+from surveillance.power import Power, Scenario, power, scenario_of
+from warehouse import state
+from warehouse.errors import InfantUnknown, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    from sqlalchemy import Connection
+
+    from pipeline.clock import Clock
+    from pipeline.settings import Settings
+    from surveillance.measures.registry import Chart
+
+    Progress = Callable[[str, int], None]
+
+#: How the source's dates were read at its last load, and how far its data reached before it.
+_LAST_LOAD = text(
+    """
+    SELECT p.fhir_version, p.timezone, CAST(p.transaction_time AS timestamptz) AS instant,
+           (SELECT max(q.data_through) FROM ops.pull q
+             WHERE q.source = p.source AND q.sequence < p.sequence) AS before
+      FROM ops.pull p WHERE p.source = :source ORDER BY p.sequence DESC LIMIT 1
+    """
+)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What the user says of the network instead of what its warehouse shows. Shares and `late` from 0 to 1."""
+
+    cases: float | None = None  # a year, over all groups and sites
+    group_share: float | None = None
+    reference_share: float | None = None
+    late: float | None = None
+    sites: int | None = None
+    odds_ratio: float = 2.0
+
+
+@dataclass(frozen=True)
+class ChartSight:
+    """What one registered chart can see. `power` is None when the network has too few infants to tell its volume."""
+
+    chart: str
+    power: Power | None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All charts that may raise an alert. `budget`: false alerts a year over all of them together."""
+
+    limit: float
+    budget: float
+    charts: list[ChartSight]
+
+    @property
+    def false_a_year(self) -> float:
+        """Simulated false alerts a year over the charts that could be simulated."""
+        return sum(chart.power.false_a_year for chart in self.charts if chart.power)
+
+
+def explain(settings: Settings, source: str, infant: str, clock: Clock) -> str:
+    """The infant's timeline in words, mapped anew from what the warehouse holds. PHI: for the clinical role only.
+
+    `infant` may be the id of a Patient that was merged into another. Raises InfantUnknown.
+    """
+    with open_warehouse(settings) as engine:
+        with translated(source), engine.connect() as connection:
+            last = connection.execute(_LAST_LOAD, {"source": source}).one_or_none()
+        resources, _ = newest(state.current_resources(engine, source, [infant]) if last else [])
+    for record in infant_records(resources):
+        if last and infant in (record.infant, *(patient.id for patient in record.merged)):
+            reached = last.instant.astimezone(ZoneInfo(last.timezone or "UTC")).date()
+            mapping = MappingSettings(
+                source=source,
+                timezone=last.timezone or "UTC",
+                fhir_version=last.fhir_version,
+                as_of=min(max(reached, last.before or reached), clock.today),
+                min_age_days=settings.mapping.min_age_days,
+                max_age_days=settings.mapping.max_age_days,
+                local_codes=settings.mapping.local_codes,
+            )
+            return in_words(record, map_infant(record, mapping, value_sets.load(settings.mapping.local_codes)))
+    raise InfantUnknown(
+        "The warehouse holds nothing of this infant", source=source, next_step="check the source and the Patient id"
+    )
+
+
+def worklist(settings: Settings, as_of: date) -> list[dict[str, Any]]:
+    """Infants waiting on that day, longest first (`surveillance.worklist.COLUMNS`). PHI: for the clinical role only."""
+    with open_warehouse(settings) as engine, translated():
+        rows = surveillance.worklist(engine, options(settings), as_of)
+    rows = rows.astype(object).where(rows.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def sight(
+    settings: Settings,
+    as_of: date,
+    volume: Volume,
+    *,
+    simulated: int = 100,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Sight:
+    """Simulate every alerting chart as registered, for the network's own volume and shares or for those of `volume`.
+
+    Before the first weekly run the charts that come with this version stand for the registered ones.
+    Raises SettingsError for shares that can't be.
+    """
+    if (volume.group_share or 0) + (volume.reference_share or 0) > 1:
+        raise SettingsError("The shares of group and reference are more than all infants together")
+    told = options(settings)
+    with open_warehouse(settings) as engine, translated(), engine.connect() as connection:
+        family = list(store.registered(connection).values()) or list(told.charts)
+        alerting = [chart for chart in family if chart.role == "alert" and active(chart, as_of)]
+        scenarios = [_scenario(connection, chart, volume) for chart in alerting]
+    limit = limit_of(family_size(family, as_of), told.budget)
+    known: dict[Scenario, Power] = {}
+    for scenario in scenarios:
+        if scenario and scenario not in known:
+            known[scenario] = power(scenario, limit, charts=simulated, seed=seed)
+        if progress:
+            progress("charts", 1)
+    return Sight(
+        limit=limit,
+        budget=told.budget,
+        charts=[
+            ChartSight(chart.id, known[scenario] if scenario else None)
+            for chart, scenario in zip(alerting, scenarios, strict=True)
+        ],
+    )
+
+
+def _scenario(connection: Connection, chart: Chart, volume: Volume) -> Scenario | None:
+    """The chart's situation in the warehouse, with what the user says over it."""
+    found = scenario_of(chart, store.frozen(connection, chart.measure), volume.odds_ratio)
+    if found is None:
+        if volume.cases is None or volume.group_share is None or volume.reference_share is None:
+            return None
+        found = Scenario(volume.cases, volume.group_share, volume.reference_share, odds_ratio=volume.odds_ratio)
+    said = {
+        name: value
+        for name in ("cases", "group_share", "reference_share", "late", "sites")
+        if (value := getattr(volume, name)) is not None
+    }
+    return replace(found, **said)
