@@ -101,8 +101,12 @@ def _with_unreadable(
 
 
 def _excluded(selection: Selection, records: Sequence[InfantRecord], mapped: Sequence[MappedInfant]) -> dict[str, int]:
-    """Infants without a row, by reason: what the rules say, records merged away, and people without a Patient."""
+    """Infants without a row, by reason: what the rules say, records merged away, and people without a Patient.
+
+    Who was too old for an ambiguous code is counted with those whom the rules find outside the age window.
+    """
     counts = Counter(item.excluded for item in mapped if item.row is None and item.excluded)
+    counts["age_outside_window"] += selection.past_infancy
     counts["merged_away"] += sum(len(record.merged) for record in records)
     recorded = {identity for record in records for identity in (record.infant, *(one.id for one in record.merged))}
     counts["no_patient_resource"] += len(selection.infants - recorded)

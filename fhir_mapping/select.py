@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from fhir_mapping import cohort
 from fhir_mapping.build import build_index
 from fhir_mapping.codes import Codes
+from fhir_mapping.elements import obj
 from fhir_mapping.engines import connect
 from fhir_mapping.fetch import Fetched, LineReader
 from fhir_mapping.files import InputFile, find_files
@@ -42,6 +43,7 @@ class Selection:
     `infants` are the ids of all Patients of the cohort that the files speak of, merged-away ones included.
     `deleted` are the resources of in-scope types that the server says it deleted. `data_through` is the site's local
     date of the latest `meta.lastUpdated`; when no resource has one, the latest day of the cohort's records (`horizon`).
+    `past_infancy` counts the people who were left out since an ambiguous code came only after their second birthday.
     """
 
     resources: list[Resource]
@@ -50,6 +52,7 @@ class Selection:
     deleted: list[Key]
     data_through: date | None
     infants: frozenset[str]
+    past_infancy: int = 0
 
 
 def select(
@@ -69,11 +72,10 @@ def select(
     no others are looked for. Files of at least `typed_from` bytes are read through typed columns (`typed_scan`),
     smaller ones line by line; the outcome is the same. Raises UnreadableInput when a file can't be read to its end.
     """
-    patterns = cohort.patterns(codes)
     scan = Scan()
     with connect(engine) as opened:
-        reader, index = build_index(opened, files, patterns, scan, typed_from)
-        selecting = _Selecting(reader, index, scan, codes, patterns)
+        reader, index = build_index(opened, files, cohort.patterns(codes), scan, typed_from)
+        selecting = _Selecting(reader, index, scan, codes)
         if progress:
             progress("lines read", sum(scan.tally.rows.values()) + sum(scan.tally.never_in_scope.values()))
         members = selecting.cohort(known_infants, find=not only_known)
@@ -83,15 +85,12 @@ def select(
 class _Selecting:
     """One selection under way: an index, and the resources that have been brought so far."""
 
-    def __init__(
-        self, reader: LineReader, index: LineIndex, scan: Scan, codes: Codes, patterns: cohort.Patterns
-    ) -> None:
+    def __init__(self, reader: LineReader, index: LineIndex, scan: Scan, codes: Codes) -> None:
         self._reader = reader
         self._index = index
         self._scan = scan
         self._codes = codes
-        self._patterns = patterns
-        self._referring: dict[Key, set[Key]] = {}
+        self._past_infancy = 0
         self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
         self._counts = index.counts()
         for kind, (rows, different) in self._counts.items():
@@ -142,65 +141,49 @@ class _Selecting:
     def cohort(self, known: frozenset[str], *, find: bool) -> set[str]:
         """Ids of the cohort's Patients and of all records merged with them."""
         self._bring((deletion.type, deletion.id) for deletion in self._scan.deletions)
-        owners = set(known)
+        owners, older = set(known), set[str]()
         if find:
-            owners |= self._sure() | self._with_second_signal(owners)
+            sure, ambiguous = self._candidates()
+            owners |= sure
+            infants, older = self._by_age(ambiguous, owners)
+            owners |= infants
         linked = self._bring(self._index.marked(cohort.LINKED, "Patient"))
         merges = Merges(pair for patient in linked for pair in links_of(patient.body))
-        return merges.closure(self._identified(owners))
+        members = merges.closure(self._identified(owners))
+        self._past_infancy = len(merges.groups(older - members))
+        return members
 
-    def _sure(self) -> set[str]:
-        """Owners of a Condition that selects by itself."""
-        conditions = self._bring(self._index.marked(cohort.CANDIDATE, "Condition"))
+    def _candidates(self) -> tuple[set[str], list[Resource]]:
+        """Owners of a Condition that selects by itself, and the Conditions that select an infant."""
         owners: set[str] = set()
-        young: list[Resource] = []
-        for condition in conditions:
+        ambiguous: list[Resource] = []
+        for condition in self._bring(self._index.marked(cohort.CANDIDATE, "Condition")):
             strength = cohort.strength_of(condition.body, self._codes)
             if strength == "sure":
                 owners.update(owners_of(condition.body))
-            elif strength == "young":
-                young.append(condition)
-        return owners | self._of_infants(young, known=owners)
+            elif strength == "ambiguous":
+                ambiguous.append(condition)
+        return owners, ambiguous
 
-    def _of_infants(self, conditions: Iterable[Resource], known: Collection[str]) -> set[str]:
-        """Owners of these Conditions who can have been under 24 months then."""
-        undecided = [item for item in conditions if not known or not set(owners_of(item.body)) <= set(known)]
-        owners = {owner for condition in undecided for owner in owners_of(condition.body)}
-        patients = {patient.id: patient.body for patient in self._bring(("Patient", owner) for owner in owners)}
-        return {
-            owner
-            for condition in undecided
+    def _by_age(self, conditions: Iterable[Resource], known: Collection[str]) -> tuple[set[str], set[str]]:
+        """Owners of these Conditions, but for the known: who can have been under 24 months then, and who can't."""
+        undecided = [
+            (owner, condition.body)
+            for condition in conditions
             for owner in owners_of(condition.body)
-            if cohort.may_be_infant(condition.body, patients.get(owner))
-        }
-
-    def _with_second_signal(self, known: set[str]) -> set[str]:
-        """Owners of a Condition with an unspecific code who also have an EEG, first-line therapy or neurology."""
-        conditions = [
-            condition
-            for condition in self._bring(self._index.marked(cohort.BROAD, "Condition"))
-            if cohort.strength_of(condition.body, self._codes) is not None
+            if owner not in known
         ]
-        infants = self._of_infants(conditions, known)
-        found: set[str] = set()
-        leading = []
-        for resource in self._bring(self._index.owned(infants, cohort.SIGNAL_TYPES)):
-            if self._patterns.is_signal(resource.body):
-                found.update(owners_of(resource.body))
-            else:
-                leading.append(resource)
-        return (found | self._with_signal_referred_to(leading)) & infants
-
-    def _with_signal_referred_to(self, leading: Sequence[Resource]) -> set[str]:
-        """Owners of resources that refer to a neurologist, a neurology clinic, or a first-line drug."""
-        telling: set[Key] = set()
-        for resource in self._referenced(leading):
-            if self._patterns.is_signal(resource.body):
-                telling |= {(resource.type, resource.id), ("", resource.id)}
-                # A role that is neurology's makes its practitioner a neurologist.
-                telling |= {("Practitioner", owner) for owner in owners_of(resource.body)}
-        found = (resource for resource in leading if not telling.isdisjoint(self._targets_of(resource)))
-        return {owner for resource in found for owner in owners_of(resource.body)}
+        owners = {owner for owner, _ in undecided}
+        patients = {patient.id: patient.body for patient in self._bring(("Patient", owner) for owner in owners)}
+        infants = {owner for owner, body in undecided if cohort.may_be_infant(body, patients.get(owner))}
+        later = [(owner, body) for owner, body in undecided if owner not in infants]
+        named = [target_of(obj(body.get("encounter")).get("reference")) for _, body in later]
+        visits = self._bring(("Encounter", target.id) for target in named if target)
+        encounters = {visit.id: visit.body for visit in visits}
+        for (owner, body), target in zip(later, named, strict=True):
+            if target and cohort.may_be_infant(body, patients.get(owner), encounters.get(target.id)):
+                infants.add(owner)
+        return infants, owners - infants
 
     def _identified(self, owners: set[str]) -> set[str]:
         """Patient ids instead of identifiers, as far as the Patients are there."""
@@ -239,6 +222,7 @@ class _Selecting:
             deleted=self._deleted(),
             data_through=self._data_through(zone) or recorded_through(chosen.values(), zone),
             infants=frozenset(touched | {patient.id for patient in patients}),
+            past_infancy=self._past_infancy,
         )
 
     def _referenced(self, resources: Sequence[Resource]) -> list[Resource]:
@@ -252,17 +236,11 @@ class _Selecting:
         return list(found.values())
 
     def _targets(self, resources: Iterable[Resource]) -> set[Key]:
-        targets = {key for resource in resources for key in self._targets_of(resource)}
+        targets = {key for resource in resources for key in _targets(resource.body)}
         named = {(kind, identity) for kind, identity in targets if kind}
         nameless = self._index.present({identity for kind, identity in targets if not kind}, REFERENCED_TYPES)
         practitioners = {resource.id for resource in resources if resource.type == "Practitioner"}
         return named | nameless | self._index.owned(practitioners, ["PractitionerRole"], "Practitioner")
-
-    def _targets_of(self, resource: Resource) -> set[Key]:
-        key = (resource.type, resource.id)
-        if key not in self._referring:
-            self._referring[key] = _targets(resource.body)
-        return self._referring[key]
 
     def _deleted(self) -> list[Key]:
         """Deletions that hold: not those of resources that were made again."""

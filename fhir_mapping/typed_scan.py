@@ -21,7 +21,7 @@ import duckdb
 import ibis
 import orjson
 
-from fhir_mapping.cohort import BROAD, CANDIDATE, LINKED, NOTHING, Patterns
+from fhir_mapping.cohort import CANDIDATE, LINKED, NOTHING, Patterns
 from fhir_mapping.engines import DuckDB
 from fhir_mapping.fhir_types import RESOURCE_TYPES
 from fhir_mapping.files import InputFile, lines_of
@@ -223,9 +223,8 @@ def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
         linked = raw.link.contains("reference")
         branches.append((linked if kind else linked & (raw.type == "Patient"), LINKED))
     if kind in ("", "Condition"):
-        told = raw.code.re_search(f"{patterns.candidate}|{patterns.broad.removeprefix('(?i)')}")
-        sure = ibis.cases((raw.code.re_search(patterns.candidate), CANDIDATE), else_=BROAD)
-        branches.append((told if kind else told & (raw.type == "Condition"), sure))
+        told = raw.code.re_search(patterns.candidate)
+        branches.append((told if kind else told & (raw.type == "Condition"), CANDIDATE))
     return ibis.cases(*branches, else_=NOTHING) if branches else ibis.literal(NOTHING)
 
 

@@ -90,10 +90,6 @@ def test_cases_through_files(release: str, tmp_path: Path) -> None:
         for prefix, scene in members.items():
             alone = run(scene).row
             through_files = rows.get(f"{prefix}{scene.infant}")
-            if scene.name == "unspecified epilepsy without a second signal":
-                # Selection leaves out who has an unspecific code and nothing else (cohort.py): they are in no measure.
-                assert through_files is None
-                continue
             assert (alone is None) == (through_files is None), scene.label
             if alone is not None and through_files is not None:
                 compared += 1

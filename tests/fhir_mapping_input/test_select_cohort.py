@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import pytest
 
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.codes import load
+from fhir_mapping.conditions import ASSERTED_DATE
 from fhir_mapping.ledger import balances
 from fhir_mapping.model import MappingSettings
+from fhir_mapping.run import map_folder
 from fhir_mapping.select import Selection, find_files, select
 from tests.fhir_mapping_input.input_folders import concept, condition, infant, of, resource, write
 
 SNOMED = "http://snomed.info/sct"
-RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 
 
 def selected(folder: Path, **options: Any) -> Selection:
@@ -82,54 +84,66 @@ def test_other_ways_to_say_iess_select(tmp_path: Path, code: dict[str, Any]) -> 
     assert selected(tmp_path).infants == {"p1"}
 
 
-def test_an_ambiguous_code_selects_infants_and_not_adults(tmp_path: Path) -> None:
-    baby = [resource("Patient", "b", birthDate="2024-01"), condition("cb", "b", "G40.409", recordedDate="2024-06-01")]
-    adult = [resource("Patient", "a", birthDate="1980"), condition("ca", "a", "G40.409", recordedDate="2024-06-01")]
-    undated = [resource("Patient", "u"), condition("cu", "u", "G40.409")]
-    write(tmp_path, "a.ndjson", [*baby, *adult, *undated])
-    assert selected(tmp_path).infants == {"b", "u"}
-
-
-SECOND_SIGNALS = {
-    "eeg": resource("Procedure", "x", subject=of("p"), code=concept("95816", "http://www.ama-assn.org/go/cpt")),
-    "eeg text": resource("DiagnosticReport", "x", subject=of("p"), code={"text": "EEG routine"}),
-    "drug": resource("MedicationRequest", "x", subject=of("p"), medicationCodeableConcept=concept("14851", RXNORM)),
-    "drug R5": resource(
-        "MedicationDispense", "x", subject=of("p"), medication={"concept": {"text": "Vigabatrin 500 mg"}}
-    ),
-    "service": resource(
-        "Encounter",
-        "x",
-        subject=of("p"),
-        serviceType=concept("202", "http://terminology.hl7.org/CodeSystem/service-type"),
-    ),
+AMBIGUOUS = {
+    "G40.409": concept("G40.409"),
+    "G40.909": concept("G40.909"),
+    "R56.9": concept("R56.9"),
+    "R94.01": concept("R94.01"),
+    "G93.45": concept("G93.45"),
+    "SNOMED CT": concept("723125008", SNOMED),
+    "ICD-10 of the WHO": concept("G40.4", "http://hl7.org/fhir/sid/icd-10"),
 }
 
 
-@pytest.mark.parametrize("signal", SECOND_SIGNALS.values(), ids=SECOND_SIGNALS.keys())
-def test_an_unspecific_code_needs_a_second_signal(tmp_path: Path, signal: dict[str, Any]) -> None:
-    baby = [
-        resource("Patient", "p", birthDate="2024-01-01"),
-        condition("c", "p", "R56.9", onsetDateTime="2024-06-01"),
-        resource("Encounter", "e", subject=of("p")),
+@pytest.mark.parametrize("code", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_a_lone_ambiguous_code_makes_a_possible_case_of_an_infant(tmp_path: Path, code: dict[str, Any]) -> None:
+    infants = [resource("Patient", "b", birthDate="2024-01-01"), resource("Patient", "old", birthDate="2020-01-01")]
+    found = [resource("Condition", f"c-{p}", subject=of(p), code=code, recordedDate="2024-06-01") for p in ("b", "old")]
+    write(tmp_path / "in", "a.ndjson", [*infants, *found])
+    assert selected(tmp_path / "in").infants == {"b"}
+    report = map_folder(tmp_path / "in", tmp_path / "rows.csv", MappingSettings("site"))
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as stream:
+        assert [(row["infant"], row["cohort"]) for row in csv.DictReader(stream)] == [("b", "possible")]
+    assert report.excluded == {"age_outside_window": 1}
+
+
+@pytest.mark.parametrize(
+    ("birth", "more"),
+    [
+        (None, {"recordedDate": "2024-06-01"}),  # no birth date
+        ("2020-01", {}),  # no date of the Condition
+        ("2022", {"recordedDate": "2024-06-01"}),  # born at the end of 2022
+        ("2020-01-01", {"recordedDate": "2024-06-01", "onsetDateTime": "2020-06"}),
+        ("2020-01-01", {"recordedDate": "2024-06-01", "encounter": {"reference": "Encounter/v"}}),
+        ("2020-01-01", {"recordedDate": "2024-06-01", "extension": [{"url": ASSERTED_DATE, "valueDateTime": "2021"}]}),
+    ],
+    ids=str,
+)
+def test_who_may_have_been_an_infant_at_an_ambiguous_code_is_selected(
+    tmp_path: Path, birth: str | None, more: dict[str, Any]
+) -> None:
+    patient = resource("Patient", "p", **({"birthDate": birth} if birth else {}))
+    visit = resource("Encounter", "v", subject=of("p"), period={"start": "2020-06-01"})
+    write(tmp_path, "a.ndjson", [patient, visit, condition("c", "p", "G40.409", **more)])
+    selection = selected(tmp_path)
+    assert selection.infants == {"p"}
+    assert selection.past_infancy == 0
+
+
+def test_who_was_no_infant_is_counted_once_a_person(tmp_path: Path) -> None:
+    adult = [
+        resource("Patient", "a", birthDate="1980", link=[{"type": "replaced-by", "other": of("b")}]),
+        resource("Patient", "b", birthDate="1980"),
+        resource("Encounter", "v", subject=of("b"), period={"start": "2024-06-01"}),
+        condition("c1", "a", "R56.9", recordedDate="2024-06-01"),
+        condition("c2", "b", "R94.01", recordedDate="2024-06-01", encounter={"reference": "Encounter/v"}),
     ]
-    write(tmp_path, "a/a.ndjson", baby)
-    write(tmp_path, "b/a.ndjson", [*baby, signal])
-    assert selected(tmp_path / "a").infants == frozenset()
-    assert selected(tmp_path / "b").infants == {"p"}
-
-
-def test_a_neurologist_among_the_participants_is_a_second_signal(tmp_path: Path) -> None:
-    role = resource(
-        "PractitionerRole",
-        "r",
-        practitioner={"reference": "Practitioner/n"},
-        specialty=[concept("2084N0402X", "http://nucc.org/provider-taxonomy")],
-    )
-    visit = resource("Encounter", "v", subject=of("p"), participant=[{"individual": {"reference": "Practitioner/n"}}])
-    baby = [resource("Patient", "p", birthDate="2024-01-01"), condition("c", "p", "R56.9", onsetDateTime="2024-06-01")]
-    write(tmp_path, "a.ndjson", [*baby, visit, role, resource("Practitioner", "n")])
-    assert selected(tmp_path).infants == {"p"}
+    definite = [resource("Patient", "d", birthDate="1980"), condition("c3", "d"), condition("c4", "d", "R56.9")]
+    write(tmp_path, "a.ndjson", [*adult, *definite])
+    selection = selected(tmp_path)
+    assert selection.infants == {"d"}
+    assert selection.past_infancy == 1
+    assert selected(tmp_path, only_known=True).past_infancy == 0
 
 
 REFERENCES = [
