@@ -8,7 +8,14 @@ import pytest
 
 from fhir_source.errors import SettingsError
 from pipeline.hash_key import hash_key
-from pipeline.settings import load_settings
+from pipeline.settings import (
+    AuthSettings,
+    MappingOptions,
+    Settings,
+    SourceSettings,
+    SurveillanceOptions,
+    load_settings,
+)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -91,3 +98,13 @@ def test_the_hash_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert len(first) == 64
     assert hash_key(settings) == first
     assert (tmp_path / "state" / "hash.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_every_setting_is_in_the_guide() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "operator-guide.md").read_text()
+    models = (Settings, SourceSettings, AuthSettings, MappingOptions, SurveillanceOptions)
+    assert [name for model in models for name in model.model_fields if f"`{name}`" not in guide and name != "auth"] == [
+        "sources",
+        "mapping",
+        "surveillance",
+    ]
