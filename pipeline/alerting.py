@@ -8,7 +8,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pipeline.database import open_warehouse
-from pipeline.weekly import notify
 from surveillance import alerts
 from surveillance.outbox import Message, enqueue, message_id
 from warehouse.errors import translated
@@ -108,6 +107,8 @@ def send_test(settings: Settings, clock: Clock) -> SentTest:
 
     Raises `DeliveryFailed` (retriable); the message stays in the outbox.
     """
+    from pipeline.weekly import notify  # here, since it brings all of the statistics, which no other of these needs
+
     run = f"test-{clock.pull_id}"
     message = Message(
         id=message_id("test", run),

@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 from fhir_source.landing import LandingZone
 from fhir_source.source import Source
-from pipeline import steps
 from pipeline.database import open_warehouse
 from pipeline.hash_key import hash_key
 from warehouse import quarantine, state
@@ -54,6 +53,8 @@ def replay(
     resources over. Each pull is a load of its own, so that a replay may be killed and run again.
     Raises SettingsError for a source that neither the settings nor the warehouse know.
     """
+    from pipeline import steps  # here, since it brings mapping and validation, which looking at findings does not need
+
     source = _source(settings, source_name)
     with open_warehouse(settings) as engine:
         waiting = quarantine.pulls_to_replay(engine, source.name, reasons=reasons)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import Json, out, show_json, table
+from pipeline.cli.console import Json, err, out, show_json, table
 from pipeline.cli.context import clock_of, settings_of
 
 
@@ -29,7 +29,9 @@ def command(
     if not yes:
         if not sys.stdin.isatty():
             raise typer.BadParameter("there is no terminal to confirm at; give --yes")
-        typer.confirm("Erase this infant, and all records merged with it, for good?", abort=True, err=True)
+        if not typer.confirm("Erase this infant, and all records merged with it, for good?", err=True):
+            err.print("Nothing is erased.")
+            raise typer.Exit(130)
     done = erasure.erase(settings, source, infant, clock_of(settings), reason=reason.strip())
     if json:
         show_json(asdict(done))

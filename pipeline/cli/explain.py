@@ -15,7 +15,7 @@ def command(
     infant: Annotated[str, typer.Argument(help="Id of the infant's Patient resource.")],
 ) -> None:
     """One infant's timeline: what happened when, who says so, by which rule. PHI: written nowhere but here."""
-    from pipeline import inspection
+    from pipeline import explaining
 
     settings = settings_of(context)
-    typer.echo(inspection.explain(settings, source, infant, clock_of(settings)), nl=False)
+    typer.echo(explaining.explain(settings, source, infant, clock_of(settings)), nl=False)

@@ -1,0 +1,59 @@
+"""One infant's timeline with its evidence, from what the warehouse holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from fhir_mapping import codes as value_sets
+from fhir_mapping.assemble import infant_records
+from fhir_mapping.explain import explain as in_words
+from fhir_mapping.mapping import map_infant
+from fhir_mapping.model import MappingSettings
+from fhir_mapping.newest import newest
+from pipeline.database import open_warehouse
+from warehouse import state
+from warehouse.errors import InfantUnknown, translated
+
+if TYPE_CHECKING:
+    from pipeline.clock import Clock
+    from pipeline.settings import Settings
+
+#: How the source's dates were read at its last load, and how far its data reached before it.
+_LAST_LOAD = text(
+    """
+    SELECT p.fhir_version, p.timezone, CAST(p.transaction_time AS timestamptz) AS instant,
+           (SELECT max(q.data_through) FROM ops.pull q
+             WHERE q.source = p.source AND q.sequence < p.sequence) AS before
+      FROM ops.pull p WHERE p.source = :source ORDER BY p.sequence DESC LIMIT 1
+    """
+)
+
+
+def explain(settings: Settings, source: str, infant: str, clock: Clock) -> str:
+    """The infant's timeline in words, mapped anew from what the warehouse holds. PHI: for the clinical role only.
+
+    `infant` may be the id of a Patient that was merged into another. Raises InfantUnknown.
+    """
+    with open_warehouse(settings) as engine:
+        with translated(source), engine.connect() as connection:
+            last = connection.execute(_LAST_LOAD, {"source": source}).one_or_none()
+        resources, _ = newest(state.current_resources(engine, source, [infant]) if last else [])
+    for record in infant_records(resources):
+        if last and infant in (record.infant, *(patient.id for patient in record.merged)):
+            reached = last.instant.astimezone(ZoneInfo(last.timezone or "UTC")).date()
+            mapping = MappingSettings(
+                source=source,
+                timezone=last.timezone or "UTC",
+                fhir_version=last.fhir_version,
+                as_of=min(max(reached, last.before or reached), clock.today),
+                min_age_days=settings.mapping.min_age_days,
+                max_age_days=settings.mapping.max_age_days,
+                local_codes=settings.mapping.local_codes,
+            )
+            return in_words(record, map_infant(record, mapping, value_sets.load(settings.mapping.local_codes)))
+    raise InfantUnknown(
+        "The warehouse holds nothing of this infant", source=source, next_step="check the source and the Patient id"
+    )
