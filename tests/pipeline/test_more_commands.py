@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from typer.testing import CliRunner, Result
 
 from fhir_source.errors import IessError, SettingsError
@@ -32,7 +32,7 @@ from tests.conftest import _database
 from tests.pipeline.conftest import ledger_adds_up
 from warehouse import keys
 from warehouse.engine import open_engine
-from warehouse.errors import HashKeyChanged, InfantUnknown
+from warehouse.errors import HashKeyChanged, InfantUnknown, RoleRefused
 
 pytestmark = pytest.mark.integration
 
@@ -303,6 +303,43 @@ def test_a_replay_loads_what_a_new_rule_lets_in(installed: Installation, tmp_pat
     assert sum(row["loaded"] for row in again[0]["ledger"]) == 0
     assert installed.answers("quarantine", "replay", "cove", "--reason", "no_id") == []
     assert isinstance(installed.refuses("quarantine", "replay", "nowhere"), SettingsError)
+
+
+@pytest.fixture
+def login(installed: Installation) -> Iterator[Callable[[str], str]]:
+    """URL of a login that is a member of one group role, and may read the hospital's site."""
+    made = []
+
+    def create(role: str) -> str:
+        name = f"person_in_{role}"
+        made.append(name)
+        with installed.engine.begin() as connection:
+            connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE {role}"))
+            connection.execute(
+                text("INSERT INTO clinical.site_access (role_name, source) VALUES (:name, 'harbor')"), {"name": name}
+            )
+        return make_url(installed.url).set(username=name, password="x").render_as_string(hide_password=False)
+
+    yield create
+    with installed.engine.begin() as connection:
+        for name in made:
+            connection.execute(text("DELETE FROM clinical.site_access WHERE role_name = :name"), {"name": name})
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_only_the_clinical_role_sees_infants(installed: Installation, login: Callable[[str], str]) -> None:
+    clinical, operator = login("iess_clinical"), login("iess_operator")
+    assert installed.answers("worklist", IESS_DATABASE_URL=clinical) == installed.answers("worklist") != []
+    person = ("explain", "harbor", infant_with(installed, "source = 'harbor'"))
+    findings = ("quarantine", "show", "harbor", "20260105T070000Z")
+    installed.says(*findings, IESS_DATABASE_URL=clinical)
+    for command in (("worklist",), person, findings):
+        assert isinstance(installed.refuses(*command, IESS_DATABASE_URL=operator), RoleRefused)
+    for command in (("alerts", "list"), ("quarantine", "list"), ("status",)):
+        installed.says(*allowed, IESS_DATABASE_URL=operator)
+    refused = installed.refuses("erase", "harbor", person[2], "--reason", "asked", "--yes", IESS_DATABASE_URL=clinical)
+    assert isinstance(refused, RoleRefused)
+    assert "case, born" in installed.says(*person)
 
 
 def test_an_erased_infant_is_gone_from_every_command(installed: Installation) -> None:
