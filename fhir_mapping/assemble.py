@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fhir_mapping.lines import owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import InfantRecord, Resource
-from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_mapping.references import Identified, Target, identifier_keys, targets_in
 from fhir_source.source import REFERENCED_TYPES
 
 _HOPS = 3  # Encounter -> PractitionerRole -> Organization -> parent Organization
@@ -58,16 +58,17 @@ class _Shared:
     """Practitioners, organizations, places and medicines, which belong to no one infant."""
 
     def __init__(self, ordered: Iterable[Resource]) -> None:
-        self.by_reference: dict[str, Resource] = {}
+        shared = [resource for resource in ordered if resource.type in REFERENCED_TYPES]
+        self.by_reference = {resource.reference: resource for resource in shared}
+        self._identified = Identified((one.type, one.id, one.body.get("identifier")) for one in shared)
         self._by_id: dict[str, list[Resource]] = defaultdict(list)
         self._roles: dict[str, list[Resource]] = defaultdict(list)
-        for resource in ordered:
-            if resource.type in REFERENCED_TYPES:
-                self.by_reference[resource.reference] = resource
-                self._by_id[resource.id].append(resource)
+        for resource in shared:
+            self._by_id[resource.id].append(resource)
             if resource.type == "PractitionerRole":
-                for practitioner in owners_of(resource.body):
-                    self._roles[practitioner].append(resource)
+                for owner in owners_of(resource.body):
+                    for practitioner in self._practitioners(owner):
+                        self._roles[practitioner].append(resource)
 
     def needed_by(self, own: Sequence[Resource]) -> dict[str, Resource]:
         """Those that the resources refer to, directly or through others, with the roles of each practitioner."""
@@ -83,11 +84,10 @@ class _Shared:
 
     def _targets(self, resource: Resource) -> list[Resource]:
         targets = []
-        for literal in references_in(resource.body):
-            target = target_of(literal)
-            if target is None:
-                continue
-            if target.type:
+        for target in targets_in(resource.body):
+            if target.id.startswith("?"):
+                targets += self._with_identifier(target)
+            elif target.type:
                 known = self.by_reference.get(f"{target.type}/{target.id}")
                 targets += [known] if known else []
             else:
@@ -95,6 +95,16 @@ class _Shared:
         if resource.type == "Practitioner":
             targets += self._roles.get(resource.id, [])
         return targets
+
+    def _practitioners(self, owner: str) -> list[str]:
+        """The id of the Practitioner whose role it is."""
+        if not owner.startswith("?"):
+            return [owner]
+        return [found.id for found in self._with_identifier(Target("Practitioner", owner))]
+
+    def _with_identifier(self, target: Target) -> list[Resource]:
+        found = self._identified.find(target, REFERENCED_TYPES)
+        return [self.by_reference[f"{kind}/{identity}"] for kind, identity in found]
 
 
 def _record(patient: Resource, merged: tuple[Resource, ...], own: list[Resource], shared: _Shared) -> InfantRecord:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fhir_mapping.dates import DateRange, add_months
 from fhir_mapping.elements import Unreadable, date_at, obj, objs, text
 from fhir_mapping.model import Quarantined, Resource
-from fhir_mapping.references import identifier_keys, target_of
+from fhir_mapping.references import Identified, reference_target, target_of, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -146,12 +146,9 @@ class Chart:
         return (resource_type, identity) in self._by_key
 
     @cached_property
-    def _by_identifier(self) -> dict[tuple[str, str], Resource]:
-        found: dict[tuple[str, str], Resource] = {}
-        for item in (*self._by_key.values(), *self.record.references.values()):
-            for key in identifier_keys(item.body.get("identifier")):
-                found.setdefault((item.type, key), item)
-        return found
+    def _identified(self) -> Identified:
+        held = (*self._by_key.values(), *self.record.references.values())
+        return Identified((one.type, one.id, one.body.get("identifier")) for one in held)
 
     @cached_property
     def roles_by_practitioner(self) -> dict[str, list[Resource]]:
@@ -173,14 +170,17 @@ class Chart:
         literal = text(element.get("reference"))
         if literal.startswith("#"):
             return self._contained(literal[1:], holder)
-        target = target_of(literal)
-        if target is not None:
-            for kind in [target.type] if target.type else (text(element.get("type")), *types):
-                found = self._by_key.get((kind, target.id)) or self.record.references.get(f"{kind}/{target.id}")
-                if found is not None:
-                    return found
+        target = reference_target(element)
+        if target is None:
             return None
-        return self._by_identity(element, literal, types)
+        kinds = [target.type] if target.type else [type_of(element), *types]
+        if target.id.startswith("?"):
+            named = next(self._identified.find(target, kinds), None)
+            return self._held(*named) if named else None
+        return next((found for kind in kinds if (found := self._held(kind, target.id))), None)
+
+    def _held(self, kind: str, identity: str) -> Resource | None:
+        return self._by_key.get((kind, identity)) or self.record.references.get(f"{kind}/{identity}")
 
     def _contained(self, contained_id: str, holder: Resource) -> Resource | None:
         for body in objs(holder.body.get("contained")):
@@ -188,18 +188,6 @@ class Chart:
                 return Resource(
                     text(body["resourceType"]), contained_id, holder.version_id, holder.last_updated, body, holder.file
                 )
-        return None
-
-    def _by_identity(self, element: Json, literal: str, types: Iterable[str]) -> Resource | None:
-        named, _, query = literal.partition("?")
-        keys = list(identifier_keys(element.get("identifier")))
-        keys += [part.partition("=")[2] for part in query.split("&") if part.startswith("identifier=")]
-        kinds = [kind for kind in (named.rpartition("/")[2], text(element.get("type")), *types) if kind]
-        for kind in kinds:
-            for key in keys:
-                found = self._by_identifier.get((kind, key))
-                if found is not None:
-                    return found
         return None
 
     def same_target(self, reference: object) -> tuple[str, str] | None:

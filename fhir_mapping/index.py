@@ -75,12 +75,12 @@ class LineIndex:
         return self._keys(table.semi_join(self._engine.memory({"owner": columns}), "owner"))
 
     def logical_owners(self) -> bool:
-        """Whether any resource knows its patient by an identifier alone."""
+        """Whether any resource knows its owner by an identifier alone."""
         return bool(self._engine.rows(self._table.filter(self._table.owner.startswith("?")).select("type").limit(1)))
 
-    def of_type(self, kind: str) -> set[Key]:
-        """Every resource of the type."""
-        return self._keys(self._table.filter(self._table.type == kind))
+    def of_types(self, kinds: Collection[str]) -> set[Key]:
+        """Every resource of the types."""
+        return self._keys(self._table.filter(self._table.type.isin(sorted(kinds))))
 
     def present(self, ids: Collection[str], kinds: Collection[str]) -> set[Key]:
         """The resources of these types that have one of the ids."""

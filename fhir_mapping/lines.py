@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from fhir_mapping.fhir_types import RESOURCE_TYPES
-from fhir_mapping.references import Target, logical_key, target_of
+from fhir_mapping.references import reference_target, target_of
 
 Json = dict[str, Any]
 
@@ -151,7 +151,7 @@ def is_deletion_bundle(bundle: Json) -> bool:
 def owners_of(body: Json) -> tuple[str, ...]:
     """Whose resource it is: ids of Patients, and `?system|value` for those known by an identifier alone.
 
-    A Patient owns itself. A PractitionerRole belongs to its Practitioner.
+    A Patient owns itself. A PractitionerRole belongs to its Practitioner in the same way.
     """
     kind = body.get("resourceType")
     if kind == "Patient":
@@ -183,11 +183,8 @@ def _taking_part(appointment: Json) -> tuple[str, ...]:
 def _owner(reference: object, kind: str) -> tuple[str, ...]:
     if not isinstance(reference, dict):
         return ()
-    target: Target | None = target_of(reference.get("reference"))
-    if target is not None:
-        return (target.id,) if target.type in (kind, "") else ()
-    logical = logical_key(reference) if kind == "Patient" else None
-    return (f"?{logical}",) if logical else ()
+    target = reference_target(reference)
+    return (target.id,) if target and target.type in (kind, "") else ()
 
 
 def text_at(body: Json, *path: str) -> str:

@@ -7,16 +7,19 @@ identifier alone. FHIR R4 2.3.0, section References.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 _NESTED = (dict, list)
 
 
 class Target(NamedTuple):
-    """What a reference points to. `type` is "" when the reference doesn't say it (`urn:uuid:`, a bare id)."""
+    """What a reference points to. `type` is "" when the reference doesn't say it (`urn:uuid:`, a bare id).
+
+    `id` is `?system|value` for what is known by an identifier alone.
+    """
 
     type: str
     id: str
@@ -48,28 +51,73 @@ def identifier_keys(identifiers: object) -> Iterator[str]:
             yield f"{system if isinstance(system, str) else ''}|{identifier['value']}"
 
 
-def logical_key(reference: dict[str, Any]) -> str | None:
-    """`system|value` of a reference by identifier: conditional, or `Reference.identifier` without a literal one."""
+def reference_target(reference: dict[str, Any]) -> Target | None:
+    """What one Reference points to; None for a contained resource, and for one that can't be read.
+
+    By identifier alone: a conditional URL, or `Reference.identifier` where there is no literal reference.
+    """
     literal = reference.get("reference")
     if isinstance(literal, str) and literal.strip():
-        target, _, query = literal.partition("?")
-        named = target.rstrip("/").rpartition("/")[2]
-        values = parse_qs(query).get("identifier") if named in ("Patient", "") else None
-        return unquote(values[0]) if values else None
-    if reference.get("type") not in (None, "Patient", "http://hl7.org/fhir/StructureDefinition/Patient"):
-        return None
-    return next(identifier_keys(reference.get("identifier")), None)
+        return target_of(literal) or _conditional(literal)
+    key = next(identifier_keys(reference.get("identifier")), None)
+    return Target(type_of(reference), f"?{key}") if key else None
 
 
-def references_in(element: object) -> Iterator[str]:
-    """Every literal reference anywhere inside an element. Iterative: depth is not bounded."""
+def type_of(reference: dict[str, Any]) -> str:
+    """The type that `Reference.type` names, by itself or as a URL (`.../StructureDefinition/Patient`); "" without."""
+    told = reference.get("type")
+    return told.strip().rpartition("/")[2] if isinstance(told, str) else ""
+
+
+def _conditional(literal: str) -> Target | None:
+    """The target of `PractitionerRole?identifier=system|value`, with or without the server before it."""
+    target, _, query = literal.partition("?")
+    values = parse_qs(query).get("identifier")
+    return Target(target.rstrip("/").rpartition("/")[2], f"?{values[0]}") if values else None
+
+
+def _objects_in(element: object) -> Iterator[dict[str, Any]]:
+    """Every JSON object anywhere inside an element. Iterative: depth is not bounded."""
     stack = [element]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
-            literal = node.get("reference")
-            if isinstance(literal, str):
-                yield literal
+            yield node
             stack += [child for child in node.values() if child.__class__ in _NESTED]
         elif isinstance(node, list):
             stack += [child for child in node if child.__class__ in _NESTED]
+
+
+def references_in(element: object) -> Iterator[str]:
+    """Every literal reference anywhere inside an element."""
+    return (node["reference"] for node in _objects_in(element) if isinstance(node.get("reference"), str))
+
+
+def targets_in(element: object) -> Iterator[Target]:
+    """What every Reference anywhere inside an element points to, contained resources left out."""
+    for node in _objects_in(element):
+        # A resource has identifiers of its own; a Reference has one, or none.
+        if "reference" in node or ("identifier" in node and isinstance(node["identifier"], dict)):
+            found = reference_target(node) if "resourceType" not in node else None
+            if found is not None:
+                yield found
+
+
+class Identified:
+    """Resources by type and identifier. One that two resources of a type share points to neither of them."""
+
+    def __init__(self, resources: Iterable[tuple[str, str, Any]] = ()) -> None:
+        """Takes type, id and `identifier` of each resource."""
+        self._ids: dict[tuple[str, str], str | None] = {}
+        for kind, identity, identifiers in resources:
+            for key in set(identifier_keys(identifiers)):
+                other = self._ids.setdefault((kind, f"?{key}"), identity)
+                if other != identity:
+                    self._ids[kind, f"?{key}"] = None
+
+    def find(self, target: Target, kinds: Iterable[str]) -> Iterator[Target]:
+        """The resources of these types that a target by identifier means: at most one of each type."""
+        for kind in [target.type] if target.type else kinds:
+            found = self._ids.get((kind, target.id))
+            if found is not None:
+                yield Target(kind, found)

@@ -6,7 +6,7 @@ cohort, and what they refer to, are then brought into Python (`fetch`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -20,11 +20,11 @@ from fhir_mapping.fetch import Fetched, LineReader
 from fhir_mapping.files import InputFile, find_files
 from fhir_mapping.horizon import recorded_through
 from fhir_mapping.index import Key, LineIndex, Place
-from fhir_mapping.lines import Json, owners_of
+from fhir_mapping.lines import owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import LedgerLine, MappingSettings, Quarantined, Resource
 from fhir_mapping.newest import age_key, instant_of
-from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_mapping.references import Identified, Target, identifier_keys, target_of, targets_in
 from fhir_mapping.scan import Scan
 from fhir_mapping.typed_scan import LARGE
 from fhir_source.errors import UnreadableInput
@@ -90,6 +90,7 @@ class _Selecting:
         self._index = index
         self._scan = scan
         self._codes = codes
+        self._identified: dict[str, Identified] = {}  # by type
         self._past_infancy = 0
         self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
         self._counts = index.counts()
@@ -149,7 +150,7 @@ class _Selecting:
             owners |= infants
         linked = self._bring(self._index.marked(cohort.LINKED, "Patient"))
         merges = Merges(pair for patient in linked for pair in links_of(patient.body))
-        members = merges.closure(self._identified(owners))
+        members = merges.closure(self._patients_of(owners))
         self._past_infancy = len(merges.groups(older - members))
         return members
 
@@ -185,14 +186,14 @@ class _Selecting:
                 infants.add(owner)
         return infants, owners - infants
 
-    def _identified(self, owners: set[str]) -> set[str]:
+    def _patients_of(self, owners: set[str]) -> set[str]:
         """Patient ids instead of identifiers, as far as the Patients are there."""
         logical = {owner for owner in owners if owner.startswith("?")}
         if not logical:
             return owners
         found = {
             patient.id
-            for patient in self._bring(self._index.of_type("Patient"))
+            for patient in self._bring(self._index.of_types(["Patient"]))
             if any(f"?{key}" in logical for key in identifier_keys(patient.body.get("identifier")))
         }
         return (owners - logical) | found
@@ -235,12 +236,37 @@ class _Selecting:
             found |= {(resource.type, resource.id): resource for resource in frontier}
         return list(found.values())
 
-    def _targets(self, resources: Iterable[Resource]) -> set[Key]:
-        targets = {key for resource in resources for key in _targets(resource.body)}
-        named = {(kind, identity) for kind, identity in targets if kind}
-        nameless = self._index.present({identity for kind, identity in targets if not kind}, REFERENCED_TYPES)
-        practitioners = {resource.id for resource in resources if resource.type == "Practitioner"}
-        return named | nameless | self._index.owned(practitioners, ["PractitionerRole"], "Practitioner")
+    def _targets(self, resources: Sequence[Resource]) -> set[Key]:
+        targets = {
+            target
+            for resource in resources
+            for target in targets_in(resource.body)
+            if not target.type or target.type in REFERENCED_TYPES
+        }
+        logical = {target for target in targets if target.id.startswith("?")}
+        nameless = {target.id for target in targets - logical if not target.type}
+        return {
+            *(target for target in targets - logical if target.type),
+            *self._index.present(nameless, REFERENCED_TYPES),
+            *self._with_identifier(logical),
+            *self._roles_of([resource for resource in resources if resource.type == "Practitioner"]),
+        }
+
+    def _with_identifier(self, targets: Collection[Target]) -> Iterator[Key]:
+        """The shared resources that are referred to by identifier; those of a type are read when one is."""
+        wanted = {kind for target in targets for kind in ([target.type] if target.type else REFERENCED_TYPES)}
+        for kind in wanted - self._identified.keys():
+            self._identified[kind] = Identified(
+                (one.type, one.id, one.body.get("identifier")) for one in self._bring(self._index.of_types([kind]))
+            )
+        for target in targets:
+            for kind in [target.type] if target.type else REFERENCED_TYPES:
+                yield from self._identified[kind].find(target, [kind])
+
+    def _roles_of(self, practitioners: Sequence[Resource]) -> set[Key]:
+        owners = {practitioner.id for practitioner in practitioners}
+        owners |= {f"?{key}" for one in practitioners for key in identifier_keys(one.body.get("identifier"))}
+        return self._index.owned(owners, ["PractitionerRole"], "Practitioner")
 
     def _deleted(self) -> list[Key]:
         """Deletions that hold: not those of resources that were made again."""
@@ -254,9 +280,3 @@ class _Selecting:
         if latest is None:
             return None
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=latest)).astimezone(zone).date()
-
-
-def _targets(body: Json) -> set[Key]:
-    """What a resource refers to among shared resources; the type is "" where a reference doesn't say it."""
-    targets = map(target_of, references_in(body))
-    return {(one.type, one.id) for one in targets if one and (not one.type or one.type in REFERENCED_TYPES)}
