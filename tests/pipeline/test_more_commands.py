@@ -335,7 +335,7 @@ def test_only_the_clinical_role_sees_infants(installed: Installation, login: Cal
     installed.says(*findings, IESS_DATABASE_URL=clinical)
     for command in (("worklist",), person, findings):
         assert isinstance(installed.refuses(*command, IESS_DATABASE_URL=operator), RoleRefused)
-    for command in (("alerts", "list"), ("quarantine", "list"), ("status",)):
+    for allowed in (("alerts", "list"), ("quarantine", "list"), ("status",)):
         installed.says(*allowed, IESS_DATABASE_URL=operator)
     refused = installed.refuses("erase", "harbor", person[2], "--reason", "asked", "--yes", IESS_DATABASE_URL=clinical)
     assert isinstance(refused, RoleRefused)
