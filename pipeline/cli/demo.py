@@ -33,4 +33,4 @@ def command(
     for loaded in report.loaded:
         out.print(ledger_table(loaded))
     print_weekly(out, report.weekly)
-    out.print(f"Warehouse hash: {report.warehouse_hash}")
+    out.print(f"Warehouse hash, without the FHIR servers' own time stamps: {report.warehouse_hash}")
