@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 from scipy.stats import chi2
 
 from surveillance.estimates.estimate import LEVEL, Estimate, not_estimable
@@ -32,7 +32,9 @@ class Conditional:
 
     def pmf(self, log_ratio: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         log_weight = self._log_weight + self.k * log_ratio
-        probabilities: np.ndarray[tuple[int], np.dtype[np.float64]] = np.exp(log_weight - logsumexp(log_weight))
+        # scipy's logsumexp costs ten times this much on arrays of some tens, and root finding asks 40,000 times a run.
+        weight = np.exp(log_weight - log_weight.max())
+        probabilities: np.ndarray[tuple[int], np.dtype[np.float64]] = weight / weight.sum()
         return probabilities
 
     def mean(self, log_ratio: float) -> float:
