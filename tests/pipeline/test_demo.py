@@ -1,4 +1,4 @@
-"""`make demo`, whole: real FHIR servers with SMART, the real DAGs, PostgreSQL, a report, and the alert that it raised."""
+"""`make demo`, whole: FHIR servers with SMART, the real DAGs, PostgreSQL, a report, and the alert that it raised."""
 
 from __future__ import annotations
 
