@@ -51,7 +51,7 @@ format: $(STAMP) ## format and mend what ruff can mend
 
 lock: | $(BIN)/uv ## compile requirements*.txt again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --custom-compile-command "make lock" --extra demo --extra dev pyproject.toml -o requirements.txt
+		--no-annotate --custom-compile-command "make lock" --extra demo --extra notify --extra dev pyproject.toml -o requirements.txt
 	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" - -o requirements-uv.txt
 
