@@ -14,6 +14,7 @@ on the log odds ratio (Robbins; Ville's inequality): it holds at all weeks toget
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,11 +41,12 @@ SEQUENCE_LIMIT = 20.0
 WEEKS_A_YEAR = 52
 
 # Log odds ratios at which the likelihood is kept. The trapezoid rule over the inner part errs by
-# exp(-2 (pi s / 0.05)^2), where s is the width of the likelihood: 1e-5 with 700 units of information on the log odds
-# ratio (about 15,000 infants). The outer part only finds far-away bounds.
+# exp(-2 (pi s / 0.05)^2), where s is the width of the likelihood: nothing while s is over `_NARROW` (400 units of
+# information on the log odds ratio, about 9,000 infants). The outer part only finds far-away bounds.
+_SPACING, _NARROW = 0.05, 0.05
 _INNER = np.linspace(-8.0, 8.0, 321)
 _GRID: Floats = np.concatenate([np.arange(-40.0, -8.0, 0.5), _INNER, np.arange(8.5, 40.5, 0.5)])
-_LOG_PRIOR: Floats = np.where(np.abs(_GRID) <= 8.0, -0.5 * _GRID**2 + np.log(0.05 / np.sqrt(2 * np.pi)), -np.inf)
+_LOG_PRIOR: Floats = np.where(np.abs(_GRID) <= 8.0, -0.5 * _GRID**2 + np.log(_SPACING / np.sqrt(2 * np.pi)), -np.inf)
 # exp() of more than this overflows; far beyond any limit.
 _LARGEST_LOG = 700.0
 
@@ -82,8 +84,24 @@ def log_partition(block: Block, log_ratios: Floats) -> Floats:
         return alone
     log_pmf = _log_choose(block.n_group, k) + _log_choose(block.n_reference, late - k)
     log_pmf -= logsumexp(log_pmf)
-    terms: Floats = logsumexp(log_pmf[:, None] + k[:, None] * log_ratios[None, :], axis=0)
+    near = _near_mode(log_pmf, log_ratios)
+    chosen = log_pmf[:, None] if near is None else log_pmf[near]
+    terms: Floats = logsumexp(chosen + (k[:, None] if near is None else k[near]) * log_ratios[None, :], axis=0)
     return terms
+
+
+def _near_mode(log_pmf: Floats, log_ratios: Floats) -> NDArray[np.int_] | None:
+    """Positions of the terms that count, for each log ratio a column; None: all of them.
+
+    The distribution is a sum of independent unlike coins, so that its variance is at most a quarter of the length of
+    its support: 20 standard deviations to either side of the mode leave out less than e^-190.
+    """
+    reach = 10 * math.isqrt(len(log_pmf)) + 10
+    if 2 * reach + 1 >= len(log_pmf):
+        return None
+    mode = np.searchsorted(-np.diff(log_pmf), log_ratios)  # log-concave: the steps only fall
+    start = np.clip(mode - reach, 0, len(log_pmf) - 2 * reach - 1)
+    return start[None, :] + np.arange(2 * reach + 1)[:, None]
 
 
 def _log_choose(n: int, k: NDArray[np.int_]) -> Floats:
@@ -125,21 +143,53 @@ def confidence_sequence(weekly: Sequence[Sequence[Block]]) -> tuple[Floats, Floa
     if not len(steps):
         return np.empty(0), np.empty(0)
     log_likelihood = np.cumsum(steps, axis=0)
-    threshold = logsumexp(log_likelihood + _LOG_PRIOR, axis=1) - np.log(SEQUENCE_LIMIT)
+    low, high = _bounds(_GRID, log_likelihood, _LOG_PRIOR)
+    for week in np.flatnonzero(_width(log_likelihood) < _NARROW):
+        low[week], high[week] = _narrow_bounds(log_likelihood[week])
+    return low, high
+
+
+def _width(log_likelihood: Floats) -> Floats:
+    """Standard deviation of each likelihood on the log odds ratio, by its curvature at its peak; infinite at an end."""
+    peak = log_likelihood.argmax(axis=1)
+    inside = np.abs(_GRID[peak]) < 8.0
+    at = np.where(inside, peak, _GRID.size // 2)
+    rows = np.arange(len(at))
+    bend = 2 * log_likelihood[rows, at] - log_likelihood[rows, at - 1] - log_likelihood[rows, at + 1]
+    with np.errstate(divide="ignore"):
+        return np.where(inside & (bend > 0), _SPACING / np.sqrt(np.maximum(bend, 0.0)), np.inf)
+
+
+def _narrow_bounds(log_likelihood: Floats) -> tuple[float, float]:
+    """The same on a grid of its own around the peak: a likelihood this narrow falls between the points of `_GRID`."""
+    spline = CubicSpline(_GRID, log_likelihood)
+    centre = _GRID[log_likelihood.argmax()]
+    near = np.linspace(centre - 2 * _SPACING, centre + 2 * _SPACING, 4001)
+    values = spline(near)
+    width = 1 / math.sqrt(max(float(-spline(near[values.argmax()], 2)), 1.0))
+    grid = near[values.argmax()] + width * np.linspace(-15, 15, 301)
+    prior = -0.5 * grid**2 + np.log(width * 0.1 / np.sqrt(2 * np.pi))
+    low, high = _bounds(grid, spline(grid)[None, :], prior)
+    return float(low[0]), float(high[0])
+
+
+def _bounds(grid: Floats, log_likelihood: Floats, log_prior: Floats) -> tuple[Floats, Floats]:
+    """Bounds of each row's odds ratio; 0 and infinity where the interval reaches an end of the grid."""
+    threshold = logsumexp(log_likelihood + log_prior, axis=1) - np.log(SEQUENCE_LIMIT)
     excess = log_likelihood - threshold[:, None]
     kept = excess > 0
-    first, last = kept.argmax(axis=1), len(_GRID) - 1 - kept[:, ::-1].argmax(axis=1)
-    pieces = CubicSpline(_GRID, excess, axis=1).c  # (4, intervals, weeks)
-    weeks = np.arange(len(steps))
-    low = np.exp(_root(pieces[:, np.maximum(first - 1, 0), weeks], _GRID[np.maximum(first - 1, 0)], first))
-    right = np.minimum(last, len(_GRID) - 2)
-    high = np.exp(_root(pieces[:, right, weeks], _GRID[right], right + 1))
-    return np.where(first == 0, 0.0, low), np.where(last == len(_GRID) - 1, np.inf, high)
+    first, last = kept.argmax(axis=1), len(grid) - 1 - kept[:, ::-1].argmax(axis=1)
+    pieces = CubicSpline(grid, excess, axis=1).c  # (4, intervals, rows)
+    rows = np.arange(len(excess))
+    left, right = np.maximum(first - 1, 0), np.minimum(last, len(grid) - 2)
+    low = np.exp(_root(pieces[:, left, rows], grid[left], grid[first]))
+    high = np.exp(_root(pieces[:, right, rows], grid[right], grid[right + 1]))
+    return np.where(first == 0, 0.0, low), np.where(last == len(grid) - 1, np.inf, high)
 
 
-def _root(cubic: Floats, left: Floats, right_index: NDArray[np.int_]) -> Floats:
+def _root(cubic: Floats, left: Floats, right: Floats) -> Floats:
     """Where each cubic piece (coefficients from the third power down, in the distance from `left`) crosses zero."""
-    width = _GRID[right_index] - left
+    width = right - left
     rising = cubic[3] < 0
     low, high = np.zeros_like(width), width.copy()
     for _ in range(50):

@@ -174,6 +174,8 @@ def test_confidence_sequence_without_information_has_no_bound() -> None:
         ([3, 5], [3, 4, 5]),
         (["2024-12-23", "2025-01-06"], ["2024-12-23", "2024-12-30", "2025-01-06"]),
         (["2024-W52", "2025-W02"], ["2024-W52", "2025-W01", "2025-W02"]),
+        ([202452, 202502], [202452, 202501, 202502]),  # numbers, but of ISO weeks: 50 weeks apart they are not
+        ([202452, 202499], list(range(202452, 202500))),
     ],
 )
 def test_weeks_between_are_filled(weeks: list[object], labels: list[object]) -> None:
@@ -197,6 +199,11 @@ def test_no_blocks_at_all() -> None:
         ({"y": "many"}, "no whole number"),
         ({"n_group": float("nan")}, "no whole number"),
         ({"week": "soon"}, "a week that can't be read"),
+        ({"week": "2024-02-30"}, "a week that can't be read"),
+        ({"n_group": float("inf")}, "no whole number"),
+        ({"n_group": 10_000_000}, "more than 1,000,000"),
+        ({"site": " "}, "no site"),
+        ({"prior_neurology": None}, "no prior_neurology"),
     ],
 )
 def test_what_no_count_can_be_is_a_typed_error(change: dict[str, object], says: str) -> None:
@@ -211,6 +218,30 @@ def test_what_no_count_can_be_is_a_typed_error(change: dict[str, object], says: 
     }
     with pytest.raises(BlocksUnreadable, match=says):
         detect_frame(pd.DataFrame([row | change]))
+
+
+def test_weeks_that_do_not_belong_together_are_refused() -> None:
+    for weeks in ([1, "2024-W05"], ["2024-01-01", "2024-01-03"], [1, 10**9]):
+        with pytest.raises(BlocksUnreadable, match="week"):
+            detect_frame(frame([(1, 2, 0, 2), (1, 2, 1, 3)], weeks))
+
+
+def test_a_million_infants_in_a_block_have_a_narrow_interval() -> None:
+    # The conditional likelihood is normal here, around log 2 with v units of information (reciprocal of the summed
+    # reciprocals of the cells); mixture / likelihood < 20 then solves to this half width.
+    block = Block(400_000, 600_000, 250_000, 500_000)
+    low, high = confidence_sequence([[block]])
+    information = 1 / sum(1 / cell for cell in (400_000, 200_000, 250_000, 250_000))
+    half = np.sqrt((np.log(information) + 2 * np.log(20) + np.log(2) ** 2) / information)
+    np.testing.assert_allclose(np.log([low[0], high[0]]), np.log(2) + np.array([-half, half]), rtol=1e-3)
+
+
+def test_the_sequence_is_the_same_on_its_two_grids() -> None:
+    steady = [[Block(60, 100, 100, 200)]] * 40  # information grows past the point where the finer grid takes over
+    low, high = confidence_sequence(steady)
+    widths = np.log(high) - np.log(low)
+    assert (np.diff(widths) < 0).all()
+    assert (np.diff(widths, 2) > -1e-6).all()  # no step where the grids meet
 
 
 def test_missing_column_is_named() -> None:
