@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, text
 
 from warehouse import keys
-from warehouse.schema.contract import contract_names
+from warehouse.schema.contract import content_names
+from warehouse.views import INTERVAL_COLUMNS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_CONTENT = ", ".join(contract_names())
-_INTERVAL = (
-    "interval_name, source, infant_key, cohort, year, age_months, sex, race_ethnicity, bipoc, payer, language, "
-    "interpreter, pathway, status, delayed, days_low, days_high"
-)
+_CONTENT = ", ".join(content_names())
+_INTERVAL = ", ".join(INTERVAL_COLUMNS)
 
 
 def replace(

@@ -12,13 +12,13 @@ from fhir_mapping.lines import owners_of
 from fhir_mapping.newest import instant_of, version_number
 from fhir_mapping.references import identifier_keys, references_in, target_of
 from fhir_source.source import REFERENCED_TYPES
-from warehouse.schema.contract import contract_names
+from warehouse.schema.contract import content_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fhir_mapping.contract import TimelineRow
-    from fhir_mapping.model import Resource
+    from fhir_mapping.model import MappedInfant, Resource
 
 RESOURCE_COLUMNS = (
     "source",
@@ -77,10 +77,12 @@ def _reference_keys(resource: Resource, owners: list[str]) -> Iterator[str]:
     yield from (f"Patient{owner}" for owner in owners if owner.startswith("?"))
 
 
-def timeline_row(source: str, pull_id: str, row: TimelineRow) -> tuple[object, ...]:
-    """A row of `clinical.stg_timeline`: keys, hash of the content, the contract's columns."""
+def timeline_row(source: str, pull_id: str, one: MappedInfant, row: TimelineRow) -> tuple[object, ...]:
+    """A row of `clinical.stg_timeline`: keys, hash of the content, the contract's columns, and those beside them."""
     record = {name: value for name, value in record_of(row).items() if name not in ("source", "infant")}
-    record["evidence"] = orjson.dumps(row.evidence, option=orjson.OPT_SORT_KEYS).decode()
+    record["evidence"] = _json(row.evidence)
+    record["attributes"] = _json({name: clean(value) for name, value in one.attributes.items()})
+    record["referral_links"] = _json([[link.referral, link.visit, link.rule, link.certainty] for link in one.links])
     # The censor date moves with every pull. Where an infant is still waiting the days move with it; elsewhere it is no
     # news, and would open a row an infant and pull.
     news = {name: value for name, value in record.items() if name != "censored_on"}
@@ -90,8 +92,13 @@ def timeline_row(source: str, pull_id: str, row: TimelineRow) -> tuple[object, .
         pull_id,
         row.infant,
         hashlib.sha256(content).hexdigest(),
-        *(record[name] for name in contract_names()),
+        *(record[name] for name in content_names()),
     )
+
+
+def _json(value: object) -> str:
+    """JSON text, the same for the same value; NUL, which PostgreSQL refuses in it, is replaced."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode().replace("\\u0000", "\\ufffd")
 
 
 def clean(value: str) -> str:

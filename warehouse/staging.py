@@ -13,7 +13,7 @@ from fhir_source.errors import LandingDamaged
 from warehouse import state
 from warehouse.copying import copy_rows
 from warehouse.errors import StagingStale, translated
-from warehouse.schema.contract import contract_names
+from warehouse.schema.contract import content_names
 from warehouse.staged_rows import RESOURCE_COLUMNS, clean, resource_row, timeline_row
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def stage_mapping(
         copy_rows(
             connection,
             "clinical.stg_timeline",
-            ("source", "pull_id", "infant", "content_sha256", *contract_names()),
-            (timeline_row(*key, one.row) for one in infants if one.row is not None),
+            ("source", "pull_id", "infant", "content_sha256", *content_names()),
+            (timeline_row(*key, one, one.row) for one in infants if one.row is not None),
         )
         copy_rows(
             connection,

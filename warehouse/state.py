@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, text
 from fhir_mapping.contract import COLUMNS, INTERVALS
 from fhir_mapping.model import Resource
 from fhir_source.source import REFERENCED_TYPES
+from warehouse.attributes import AREA, ATTRIBUTES
 from warehouse.errors import translated
+from warehouse.views import TIMELINE_COLUMNS, TIMELINE_SELECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +26,11 @@ _WAITING = f"""
        AND 'censored' IN ({", ".join(f"t.status_{interval.name}" for interval in INTERVALS)})
        AND t.censored_on >= (SELECT max(p.data_through) FROM ops.pull p WHERE p.source = :source)
 """  # noqa: S608 - our own names
-_COLUMN_NAMES = ", ".join(column.name for column in COLUMNS)
+_INTEGERS = [
+    *(column.name for column in COLUMNS if column.type == "int"),
+    *(attribute.name for attribute in ATTRIBUTES if attribute.type == "int"),
+    "deprivation_quintile",
+]
 
 
 def known_infants(engine: Engine, source: str) -> frozenset[str]:
@@ -203,20 +209,27 @@ def loaded_pulls(engine: Engine, source: str) -> frozenset[str]:
 
 
 def timelines(connection: Connection, *, as_known: datetime | None = None) -> pd.DataFrame:
-    """Referral timelines, one row an infant, columns of the contract in its order, sorted by source and infant.
+    """Referral timelines, one row an infant, sorted by source and infant: current ones, or those known at `as_known`.
 
-    Current ones, or those that were known at the instant `as_known`. Dates are `datetime.date`, missing ones None;
-    days are `Int64`; `evidence` is a dict.
+    Columns: the contract's in its order, then every attribute of `fhir_mapping/attributes.csv` by its name (spd15,
+    caregiver_race_ethnicity, etiology, gestational_weeks ...), then `deprivation_quintile` (1 least, 5 most deprived;
+    by the table that is loaded now). Dates are `datetime.date`, missing values None; numbers are `Int64`; `evidence`
+    is a dict.
     """
     if as_known is None:
-        rows = connection.execute(text(f"SELECT {_COLUMN_NAMES} FROM clinical.v_timeline ORDER BY source, infant"))  # noqa: S608
+        rows = connection.execute(
+            text(f"SELECT {', '.join(TIMELINE_COLUMNS)} FROM clinical.v_timeline ORDER BY source, infant")  # noqa: S608
+        )
     else:
         rows = connection.execute(
-            text(f"SELECT {_COLUMN_NAMES} FROM clinical.timeline_as_of(:as_known) ORDER BY source, infant"),  # noqa: S608
+            text(
+                f"SELECT {TIMELINE_SELECT} FROM clinical.timeline_as_of(:as_known) t {AREA} "  # noqa: S608
+                "ORDER BY t.source, t.infant"
+            ),
             {"as_known": as_known},
         )
-    frame = pd.DataFrame(rows.all(), columns=[column.name for column in COLUMNS], dtype=object)
-    return frame.astype({column.name: "Int64" for column in COLUMNS if column.type == "int"})
+    frame = pd.DataFrame(rows.all(), columns=list(TIMELINE_COLUMNS), dtype=object)
+    return frame.astype(dict.fromkeys(_INTEGERS, "Int64"))
 
 
 def waiting_infants(engine: Engine, source: str) -> frozenset[str]:

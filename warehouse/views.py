@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_mapping.contract import INTERVALS, IntervalDefinition
+from warehouse import attributes
+from warehouse.schema.analytics import InfantInterval
 from warehouse.schema.base import SCHEMAS
 from warehouse.schema.contract import contract_names
 
@@ -37,32 +39,48 @@ def _wait(interval: IntervalDefinition) -> str:
     )
 
 
-#: What analysts see of a timeline row `t` with its key `k`: coarsened after days and ages were counted.
-_COARSE = """w.interval_name, t.source, k.infant_key, t.cohort,
-       extract(year FROM w.start_date)::integer AS year,
-       (extract(year FROM age(t.first_provider, t.birth_date)) * 12
-        + extract(month FROM age(t.first_provider, t.birth_date)))::integer AS age_months,
-       t.sex, t.race_ethnicity, t.bipoc, t.payer, t.language, t.interpreter, t.pathway,
-       w.status, w.delayed, w.days_low, w.days_high"""
-_COARSE_COLUMNS = (
-    "interval_name text, source text, infant_key text, cohort text, year integer, age_months integer, sex text, "
-    "race_ethnicity text, bipoc text, payer text, language text, interpreter text, pathway text, status text, "
-    "delayed text, days_low integer, days_high integer"
-)
+#: What analysts see of a timeline row `t` with its key `k` and wait `w`: coarsened after days and ages were counted.
+_COARSENED = {
+    "interval_name": "w.interval_name",
+    "source": "t.source",
+    "infant_key": "k.infant_key",
+    "cohort": "t.cohort",
+    "year": "extract(year FROM w.start_date)::integer",
+    "age_months": (
+        "(extract(year FROM age(t.first_provider, t.birth_date)) * 12 "
+        "+ extract(month FROM age(t.first_provider, t.birth_date)))::integer"
+    ),
+    **{name: f"t.{name}" for name in ("sex", "race_ethnicity", "bipoc", "payer", "language", "interpreter", "pathway")},
+    **{name: f"c.{name}" for name in attributes.COARSE},
+    **{name: f"w.{name}" for name in ("status", "delayed", "days_low", "days_high")},
+}
+#: Columns of `analytics.infant_interval`, in its order: every one has its expression above.
+INTERVAL_COLUMNS = {column.name: str(column.type).lower() for column in InfantInterval.__table__.columns}
+_COARSE = ",\n       ".join(f"{_COARSENED[name]} AS {name}" for name in INTERVAL_COLUMNS)
+_COARSE_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in INTERVAL_COLUMNS.items())
 _UNPIVOT = f"""FROM clinical.referral_timeline t
   JOIN clinical.infant_key k USING (source, infant)
+  {attributes.AREA}
+ CROSS JOIN LATERAL (SELECT {", ".join(f"{sql} AS {name}" for name, sql in attributes.COARSE.items())}) AS c
  CROSS JOIN LATERAL (VALUES
        {("," + chr(10) + "       ").join(_wait(interval) for interval in INTERVALS)}
        ) AS w (interval_name, start_date, status, delayed, days_low, days_high)"""
 
-_TIMELINE_COLUMNS = ", ".join(["source", "infant", *contract_names()])
+#: Columns of a timeline row `t` as `warehouse.state.timelines` gives them, but for the deprivation of its area.
+TIMELINE_COLUMNS = {
+    **{name: f"t.{name}" for name in ("source", "infant", *contract_names())},
+    **attributes.expressions(),
+    "deprivation_quintile": "area.deprivation_quintile",
+}
+TIMELINE_SELECT = ", ".join(f"{sql} AS {name}" for name, sql in TIMELINE_COLUMNS.items())
 
 VIEWS: tuple[View, ...] = (
     View(
         "clinical.v_timeline",
-        "Current referral timelines. Grain: source, infant.",
-        f"SELECT {_TIMELINE_COLUMNS}, valid_from, pull_id "  # noqa: S608 - our own names
-        "FROM clinical.referral_timeline WHERE valid_to IS NULL",
+        "Current referral timelines, with the mapping's attributes and the area's deprivation as columns (their "
+        "meaning: docs/timeline.md). Grain: source, infant.",
+        f"SELECT {TIMELINE_SELECT}, t.valid_from, t.pull_id "  # noqa: S608 - our own names
+        f"FROM clinical.referral_timeline t {attributes.AREA} WHERE t.valid_to IS NULL",
     ),
     View(
         "clinical.timeline_as_of",
@@ -94,6 +112,32 @@ VIEWS: tuple[View, ...] = (
         "LEFT JOIN clinical.resource r USING (source, resource_type, resource_id)",
     ),
     View(
+        "clinical.v_referral_link",
+        "Which neurology referral led to which visit in the current timelines: by reference (certainty linked), by "
+        "time (inferred), or none, where one side is empty: an orphan. Grain: source, infant, n.",
+        "SELECT t.source, t.infant, link.n, link.value ->> 0 AS referral, link.value ->> 1 AS visit, "
+        "link.value ->> 2 AS rule, link.value ->> 3 AS certainty "
+        "FROM clinical.referral_timeline t "
+        "CROSS JOIN LATERAL json_array_elements(t.referral_links) WITH ORDINALITY AS link (value, n) "
+        "WHERE t.valid_to IS NULL",
+    ),
+    View(
+        "analytics.v_nonconformance",
+        "How well records of each group keep to the FHIR specification: resources of infants with a current timeline "
+        "that were judged, and that break it. Grain: source, dimension (race_ethnicity, payer), value, resource type.",
+        "SELECT t.source, g.dimension, g.value, r.resource_type, count(*) AS judged, "
+        "count(*) FILTER (WHERE cardinality(r.nonconformant_paths) > 0) AS nonconformant "
+        "FROM clinical.referral_timeline t JOIN clinical.resource r USING (source, infant) "
+        "CROSS JOIN LATERAL (VALUES ('race_ethnicity', t.race_ethnicity), ('payer', t.payer)) AS g (dimension, value) "
+        "WHERE t.valid_to IS NULL AND r.nonconformant_paths IS NOT NULL GROUP BY 1, 2, 3, 4",
+    ),
+    View(
+        "ops.v_nonconformance",
+        "Which elements break the FHIR specification, and in how many resources. Grain: source, type, path.",
+        "SELECT r.source, r.resource_type, p.path, count(*) AS resources FROM clinical.resource r "
+        "CROSS JOIN LATERAL unnest(r.nonconformant_paths) AS p (path) GROUP BY 1, 2, 3",
+    ),
+    View(
         "analytics.v_cohort",
         "Waits of the infants that measures count (definite and probable). Grain: infant, interval.",
         "SELECT * FROM analytics.infant_interval WHERE cohort IN ('definite', 'probable')",
@@ -102,8 +146,7 @@ VIEWS: tuple[View, ...] = (
         "analytics.v_referral_delay",
         "The primary wait, first provider to neurologist, of the infants that measures count and for whom the wait "
         "is defined. `late` is true over 7 days, false up to 7, empty while it can't be decided. Grain: infant.",
-        "SELECT source, infant_key, year, age_months, sex, race_ethnicity, bipoc, payer, language, interpreter, "
-        "pathway, status, delayed, days_low, days_high, "
+        f"SELECT {', '.join(name for name in INTERVAL_COLUMNS if name not in ('interval_name', 'cohort'))}, "  # noqa: S608
         "CASE delayed WHEN 'yes' THEN true WHEN 'no' THEN false END AS late "
         "FROM analytics.infant_interval WHERE interval_name = 'provider_to_neurology' "
         "AND cohort IN ('definite', 'probable') AND status IN ('event', 'censored', 'competing')",

@@ -48,6 +48,31 @@ class InfantInterval(Base):
     payer: Mapped[str] = mapped_column(comment="at the first provider visit: public, private ... or unknown")
     language: Mapped[str] = mapped_column(comment="preferred language, BCP-47 primary subtag, or unknown")
     interpreter: Mapped[str] = mapped_column(comment="interpreter needed: yes, no or unknown")
+    spd15: Mapped[str] = mapped_column(
+        comment="group by the 2024 standard (SPD-15): as race_ethnicity, with nh_mena; or unknown"
+    )
+    caregiver_race_ethnicity: Mapped[str] = mapped_column(
+        comment="of the caregivers taken together, as race_ethnicity; unknown when not told"
+    )
+    caregiver_bipoc: Mapped[str] = mapped_column(comment="of the caregivers: yes when any is, no when none, or unknown")
+    prematurity: Mapped[str] = mapped_column(
+        comment="extremely_preterm (under 28 completed weeks), very_preterm (28-31), moderate_to_late_preterm (32-36), "
+        "term, or unknown: no code of gestational age, as most infants born at term"
+    )
+    etiology_group: Mapped[str] = mapped_column(
+        comment="genetic, tsc, structural_congenital, structural_acquired, metabolic, infectious, other, multiple, or "
+        "unknown: no cause on record"
+    )
+    deprivation_quintile: Mapped[int | None] = mapped_column(
+        comment="of the home's area at the first provider visit: 1 (least) to 5 (most deprived); empty when not known"
+    )
+    detour_referrals: Mapped[int | None] = mapped_column(
+        comment="referrals to other specialties before the one to neurology, count; 3 stands for 3 or more"
+    )
+    orphan_referrals: Mapped[int | None] = mapped_column(
+        comment="neurology referrals that led to no visit, count; 3 stands for 3 or more"
+    )
+    no_shows: Mapped[int | None] = mapped_column(comment="missed neurology appointments, count; 3 stands for 3 or more")
     pathway: Mapped[str] = mapped_column(comment="referred, ed_inpatient, no_referral_record or pre_existing_neurology")
     status: Mapped[str] = mapped_column(
         comment="event, censored (still waiting: days so far), competing, not_applicable or missing"

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from warehouse.schema.base import Base, pull_key, source_key
-from warehouse.schema.contract import contract_columns
+from warehouse.schema.contract import beside_columns, contract_columns
 
 _TYPE = "FHIR resource type"
 _ID = "FHIR resource id, unique within source and type"
@@ -104,10 +104,9 @@ class ReferralTimeline(Base):
         ),
         Column("pull_id", Text, nullable=False, comment="id of the pull that opened the row"),
         Column("closed_by", Text, comment="id of the pull that closed the row; empty for the current row"),
-        Column(
-            "content_sha256", Text, nullable=False, comment="SHA-256 of the contract's columns but censored_on, hex"
-        ),
+        Column("content_sha256", Text, nullable=False, comment="SHA-256 of what is known but censored_on, hex"),
         *contract_columns(),
+        *beside_columns(),
         CheckConstraint("valid_from < valid_to", name="valid_from_before_valid_to"),
         CheckConstraint("(valid_to IS NULL) = (closed_by IS NULL)", name="closed_by_a_pull"),
         Index(
@@ -123,6 +122,24 @@ class ReferralTimeline(Base):
             "An infant has one row without valid_to at most; who left the cohort has none."
         ),
     )
+
+
+class AreaDeprivation(Base):
+    """Deprivation by postal code, from a table that the operator supplies."""
+
+    __tablename__ = "area_deprivation"
+    __table_args__ = (
+        CheckConstraint("quintile BETWEEN 1 AND 5", name="quintile"),
+        {
+            "schema": "clinical",
+            "comment": "Deprivation of areas, loaded by `iess db deprivation`; none is shipped. Grain: postal code.",
+        },
+    )
+    postal_code: Mapped[str] = mapped_column(
+        primary_key=True, comment="letters and digits only, upper case; a ZIP code of 5, or of 9 digits, or another"
+    )
+    quintile: Mapped[int] = mapped_column(comment="1 (least deprived) to 5 (most deprived)")
+    edition: Mapped[str] = mapped_column(comment="name of the index and its edition, as the operator gave it")
 
 
 class InfantKey(Base):
@@ -299,10 +316,9 @@ class StagedTimeline(Base):
         Column("source", Text, primary_key=True, comment="name of the source, one site"),
         Column("pull_id", Text, primary_key=True, comment="id of the pull, a sortable instant: 20261123T070000Z"),
         Column("infant", Text, primary_key=True, comment="the surviving Patient id after Patient.link merges"),
-        Column(
-            "content_sha256", Text, nullable=False, comment="SHA-256 of the contract's columns but censored_on, hex"
-        ),
+        Column("content_sha256", Text, nullable=False, comment="SHA-256 of what is known but censored_on, hex"),
         *contract_columns(),
+        *beside_columns(),
         schema="clinical",
         comment="Timelines of the infants that a pull touched, before its load. Grain: pull, infant.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Date, Integer, Text
+from sqlalchemy import Column, Date, Integer, Text, text
 from sqlalchemy.dialects.postgresql import JSON
 
 from fhir_mapping.contract import COLUMNS
@@ -36,3 +36,28 @@ def contract_columns() -> list[Column[Any]]:
 def contract_names() -> list[str]:
     """Names of `contract_columns`, in order."""
     return [column.name for column in COLUMNS if column.name not in KEYS]
+
+
+def beside_columns() -> list[Column[Any]]:
+    """What the mapping says of an infant beside the contract, as JSON; `clinical.v_timeline` has it as columns."""
+    return [
+        Column(
+            "attributes",
+            JSON,
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="attribute -> value (docs/timeline.md lists them); what is not known has no entry",
+        ),
+        Column(
+            "referral_links",
+            JSON,
+            nullable=False,
+            server_default=text("'[]'"),
+            comment="[referral, visit, rule, certainty] each; clinical.v_referral_link has them as rows",
+        ),
+    ]
+
+
+def content_names() -> list[str]:
+    """Names of all columns that say what is known of an infant: the contract's and those beside it."""
+    return [*contract_names(), *(column.name for column in beside_columns())]
