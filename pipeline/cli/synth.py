@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,8 +26,18 @@ def command(
     seed: Annotated[int, typer.Option("--seed", help="Same seed and options, same bytes.")] = 1,
     start: Annotated[datetime, typer.Option("--start", formats=["%Y-%m-%d"])] = datetime(2024, 1, 1),  # noqa: DTZ001
     end: Annotated[datetime, typer.Option("--end", formats=["%Y-%m-%d"])] = datetime(2025, 12, 31),  # noqa: DTZ001
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day of the export (default: the end)."),
+    ] = None,
     site: Annotated[
-        list[str] | None, typer.Option("--site", help="NAME=TIME_ZONE, once a site (default: one, harbor).")
+        list[str] | None,
+        typer.Option(
+            "--site",
+            metavar="NAME=TIME_ZONE[,share=2][,late=1.5][,bare]",
+            help="Once a site (default: harbor alone). share: of the infants; late: odds ratio of a late visit for "
+            "everybody there; bare: no meta, no category, no recordedDate.",
+        ),
     ] = None,
     fhir_version: Annotated[Literal["R4", "R5"], typer.Option("--fhir-version")] = "R4",
     dimension: Annotated[
@@ -61,6 +72,7 @@ def command(
         seed=seed,
         start=start.date(),
         end=end.date(),
+        as_of=as_of.date() if as_of else None,
         sites=tuple(_site(text) for text in site or ("harbor=America/New_York",)),
         fhir_version=fhir_version,
         dimension=dimension,
@@ -101,7 +113,26 @@ def command(
 
 
 def _site(text: str) -> Site:
+    """A site as it is written on the command line: `harbor`, or `north=America/Chicago,share=2,bare`."""
     from synthetic.options import Site
 
-    name, _, timezone = text.partition("=")
-    return Site(name, timezone) if timezone else Site(name)
+    place, *extras = text.split(",")
+    name, _, timezone = place.partition("=")
+    site = Site(name, timezone) if timezone else Site(name)
+    for extra in extras:
+        key, _, value = extra.partition("=")
+        try:
+            match key:
+                case "bare":
+                    site = replace(site, style="bare")
+                case "share":
+                    site = replace(site, share=float(value))
+                case "late":
+                    site = replace(site, late_odds_ratio=float(value))
+                case _:
+                    raise ValueError
+        except ValueError:
+            raise typer.BadParameter(
+                f"{extra!r} of {name}: share=NUMBER, late=NUMBER or bare", param_hint="--site"
+            ) from None
+    return site

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def test_the_same_input_gives_the_same_bytes(iess: Run, hospital: Path, tmp_path
         (("map", ".", "--out", "x.csv", "--fhir-version", "R3"), 2, "R3"),
         (("pull", "nowhere"), 10, "There is no source named 'nowhere'"),
         (("frobnicate",), 2, "No such command"),
+        (("synth", "x", "--site", "a=UTC,foo"), 2, "share=NUMBER"),
         (("--config", "none.toml", "status"), 10, "does not exist"),
     ],
 )
@@ -64,6 +66,16 @@ def test_synth_is_deterministic_and_says_what_it_wrote(iess: Run, tmp_path: Path
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.ndjson"))
     assert files
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
+
+
+def test_synth_exports_the_same_hospital_on_an_earlier_day(iess: Run, tmp_path: Path) -> None:
+    options = ("--infants", 40, "--iess-share", 0.5, "--site", "a=America/Chicago,share=2,bare", "--json")
+    early = answer(iess("synth", tmp_path / "early", *options, "--as-of", "2025-01-31"))
+    late = answer(iess("synth", tmp_path / "late", *options))
+    assert 0 < early["infants"] < late["infants"]
+    conditions = [json.loads(line) for line in (tmp_path / "early/a/Condition.ndjson").read_text().splitlines()]
+    assert conditions
+    assert all("meta" not in condition and "recordedDate" not in condition for condition in conditions)
 
 
 def test_detect_runs_the_worked_example(iess: Run, tmp_path: Path) -> None:
