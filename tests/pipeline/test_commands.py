@@ -75,7 +75,7 @@ def test_synth_exports_the_same_hospital_on_an_earlier_day(iess: Run, tmp_path: 
     assert 0 < early["infants"] < late["infants"]
     conditions = [json.loads(line) for line in (tmp_path / "early/a/Condition.ndjson").read_text().splitlines()]
     assert conditions
-    assert all("meta" not in condition and "recordedDate" not in condition for condition in conditions)
+    assert all("meta" not in condition and "category" not in condition for condition in conditions)
 
 
 def test_detect_runs_the_worked_example(iess: Run, tmp_path: Path) -> None:
