@@ -221,7 +221,8 @@ def test_what_no_count_can_be_is_a_typed_error(change: dict[str, object], says: 
 
 
 def test_weeks_that_do_not_belong_together_are_refused() -> None:
-    for weeks in ([1, "2024-W05"], ["2024-01-01", "2024-01-03"], [1, 10**9]):
+    apart: list[list[object]] = [[1, "2024-W05"], ["2024-01-01", "2024-01-03"], [1, 10**9]]
+    for weeks in apart:
         with pytest.raises(BlocksUnreadable, match="week"):
             detect_frame(frame([(1, 2, 0, 2), (1, 2, 1, 3)], weeks))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, false
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -145,6 +145,12 @@ class FrozenOutcome(Base):
     matured_on: Mapped[date] = mapped_column(comment="day on which the outcome could be relied on")
     late: Mapped[str] = mapped_column(comment="yes or no")
     prior_neurology: Mapped[str] = mapped_column(comment="yes or no: under neurology before the spasms")
+    days: Mapped[int | None] = mapped_column(
+        comment="days waited, as far as they could be relied on at the freeze; empty when no single day is known"
+    )
+    event: Mapped[bool] = mapped_column(
+        server_default=false(), comment="whether those days ended in the event; otherwise the infant was still waiting"
+    )
     strata: Mapped[dict[str, Any]] = mapped_column(comment="dimension -> group at the freeze")
     run_id: Mapped[str] = mapped_column(comment="the run that froze it")
 
@@ -176,15 +182,23 @@ class ChartRegistry(Base):
     __tablename__ = "chart_registry"
     __table_args__ = ({"schema": "ops", "comment": "Pre-registered weekly comparisons. Grain: chart."},)
 
-    chart_id: Mapped[str] = mapped_column(primary_key=True, comment="measure:dimension:group:reference:scope")
+    chart_id: Mapped[str] = mapped_column(
+        primary_key=True,
+        comment="measure:dimension:group:reference:scope, with :time-to-event where it is that version",
+    )
     metric_id: Mapped[str] = mapped_column(comment="the measure")
     dimension: Mapped[str] = mapped_column(comment="dimension of the groups")
     group_value: Mapped[str] = mapped_column(comment="the group")
     reference_value: Mapped[str] = mapped_column(comment="the reference")
     scope: Mapped[str] = mapped_column(comment="within-site (stratified) or total (pooled)")
+    version: Mapped[str] = mapped_column(
+        server_default="binary", comment="binary (late or not) or time-to-event (days waited)"
+    )
     role: Mapped[str] = mapped_column(comment="alert (counts in the budget) or supporting")
     registered_on: Mapped[date | None] = mapped_column(comment="first day; empty: with the first data")
+    registered_by: Mapped[str] = mapped_column(server_default="", comment="who added it; empty: came with the version")
     retired_on: Mapped[date | None] = mapped_column(comment="last day")
+    retired_by: Mapped[str | None] = mapped_column(comment="who retired it")
     rationale: Mapped[str] = mapped_column(comment="why this comparison")
     first_run_id: Mapped[str] = mapped_column(comment="the run that first saw it")
 
@@ -201,11 +215,15 @@ class ChartWeek(Base):
     week: Mapped[date] = mapped_column(primary_key=True, comment="Monday")
     run_id: Mapped[str] = mapped_column(comment="the run that wrote it")
     rows: Mapped[list[Any]] = mapped_column(
-        JSON, comment="the week's counts: [site, prior_neurology, x, n_group, y, n_reference]"
+        JSON,
+        comment="the week's counts: [site, prior_neurology, x, n_group, y, n_reference]; of a time-to-event chart "
+        "[site, prior_neurology, day, events and censored of the group, events and censored of the reference]",
     )
-    blocks: Mapped[list[Any]] = mapped_column(JSON, comment="complete blocks evaluated: [x, n_group, y, n_reference]")
+    blocks: Mapped[list[Any]] = mapped_column(
+        JSON, comment="complete blocks, or cells of a day, that were evaluated: [x, n_group, y, n_reference]"
+    )
     carried: Mapped[list[Any]] = mapped_column(JSON, comment="counts carried into the next week, as in rows")
-    log_e: Mapped[list[Any]] = mapped_column(JSON, comment="log e-value for each odds ratio")
+    log_e: Mapped[list[Any]] = mapped_column(JSON, comment="log e-value for each odds or hazard ratio")
     log_r: Mapped[list[Any]] = mapped_column(
         JSON, comment="log of the statistic after the week; null is minus infinity"
     )
@@ -214,7 +232,9 @@ class ChartWeek(Base):
     charts: Mapped[int] = mapped_column(comment="K, alerting charts registered in that week")
     budget: Mapped[float] = mapped_column(comment="B, false alerts a year over all alerting charts")
     signal: Mapped[bool] = mapped_column(comment="whether m reached the limit")
-    cs_low: Mapped[float | None] = mapped_column(comment="anytime-valid 95% bound of the odds ratio; empty: none")
+    cs_low: Mapped[float | None] = mapped_column(
+        comment="anytime-valid 95% bound of the odds or hazard ratio; empty: none"
+    )
     cs_high: Mapped[float | None] = mapped_column(comment="the upper one; empty: none")
     previous_hash: Mapped[str] = mapped_column(comment="hash of the chart's row before")
     hash: Mapped[str] = mapped_column(comment="sha256 of this row's content and previous_hash")
@@ -229,7 +249,9 @@ class Alert(Base):
     )
 
     alert_id: Mapped[str] = mapped_column(primary_key=True, comment="hash of the dedupe key, 12 digits")
-    dedupe_key: Mapped[str] = mapped_column(unique=True, comment="measure:dimension:group:reference:scope")
+    dedupe_key: Mapped[str] = mapped_column(
+        unique=True, comment="chart family: measure:dimension:group:reference:scope"
+    )
     chart_id: Mapped[str] = mapped_column(comment="the chart that signalled")
     status: Mapped[str] = mapped_column(
         comment="candidate, held, open, acknowledged, investigating, confirmed, refuted, action, monitoring, resolved"
@@ -260,6 +282,7 @@ class AlertEvent(Base):
     kind: Mapped[str] = mapped_column(comment="signal, held, opened, stronger, weaker, present, acknowledged, note ...")
     status: Mapped[str] = mapped_column(comment="status after it")
     signal_week: Mapped[date | None] = mapped_column(comment="Monday of the signal that it is about, if any")
+    chart_id: Mapped[str | None] = mapped_column(comment="the chart that gave the signal, if any")
     by_whom: Mapped[str] = mapped_column(comment="person or run")
     happened_on: Mapped[date] = mapped_column(comment="day")
     note: Mapped[str] = mapped_column(comment="free text without PHI")
@@ -277,7 +300,7 @@ class Outbox(Base):
 
     message_id: Mapped[str] = mapped_column(primary_key=True, comment="stable id, lets a receiver drop a repeat")
     run_id: Mapped[str] = mapped_column(comment="the run that wrote it")
-    kind: Mapped[str] = mapped_column(comment="alert, worklist or test")
+    kind: Mapped[str] = mapped_column(comment="alert, escalation, worklist or test")
     subject: Mapped[str] = mapped_column(comment="subject line")
     body: Mapped[str] = mapped_column(comment="plain text, no PHI")
     alert_ids: Mapped[list[Any]] = mapped_column(JSON, comment="the alerts that it is about")
