@@ -40,7 +40,7 @@ def explain(settings: Settings, source: str, infant: str, clock: Clock) -> str:
     with open_warehouse(settings) as engine:
         with translated(source), engine.connect() as connection:
             last = connection.execute(_LAST_LOAD, {"source": source}).one_or_none()
-        resources, _ = newest(state.current_resources(engine, source, [infant]) if last else [])
+        resources, _ = newest(state.current_resources(engine, source, [infant], staged=False) if last else [])
     for record in infant_records(resources):
         if last and infant in (record.infant, *(patient.id for patient in record.merged)):
             reached = last.instant.astimezone(ZoneInfo(last.timezone or "UTC")).date()

@@ -18,7 +18,7 @@ LOADER, CLINICAL, ANALYST, OPERATOR, PUBLIC = (
 )
 ROLES: dict[str, str] = {
     LOADER: "Reads and writes everything: the pipeline. Reads all sites.",
-    CLINICAL: "Reads clinical (its sites only), analytics, published and ops: care teams, chart review.",
+    CLINICAL: "Reads clinical (its sites only), analytics, published and ops; answers alerts: care teams.",
     ANALYST: "Reads analytics and published.",
     OPERATOR: "Reads ops and published: those who keep it running.",
     PUBLIC: "Reads published: everyone with a login.",
@@ -76,6 +76,11 @@ def _grants() -> list[str]:
     )
     # Who was erased, and which key is in use, concerns the loader and the owner only.
     made.append(f"REVOKE ALL ON ops.erasure, ops.hash_key FROM {CLINICAL}, {OPERATOR}")
+    # Who is responsible for care takes an alert, moves and closes it; its log is only ever added to.
+    made += [
+        f"GRANT UPDATE (status, assignee, closed_on, resolution) ON ops.alert TO {CLINICAL}",
+        f"GRANT INSERT ON ops.alert_event TO {CLINICAL}",
+    ]
     # The loader can't give itself or others a site.
     made.append(f"REVOKE INSERT, UPDATE, DELETE ON clinical.site_access FROM {LOADER}")
     return made

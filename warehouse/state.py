@@ -46,13 +46,14 @@ def known_infants(engine: Engine, source: str) -> frozenset[str]:
         return frozenset(rows.scalars())
 
 
-def current_resources(engine: Engine, source: str, infants: Iterable[str]) -> list[Resource]:
+def current_resources(engine: Engine, source: str, infants: Iterable[str], *, staged: bool = True) -> list[Resource]:
     """The current resources of these Patients and of all linked with them, and all shared ones; by type and id.
 
-    Deleted resources are not among them.
+    Deleted resources are not among them. `staged`: links that are only staged count too, as a load needs it; the
+    clinical role may not read staging.
     """
     with translated(source), engine.connect() as connection:
-        members = sorted(linked(connection, source, infants))
+        members = sorted(linked(connection, source, infants, staged=staged))
         rows = connection.execute(
             text(
                 """
@@ -89,18 +90,22 @@ def current_resources(engine: Engine, source: str, infants: Iterable[str]) -> li
         ]
 
 
-def linked(connection: Connection, source: str, infants: Iterable[str]) -> frozenset[str]:
-    """These Patient ids with all that Patient.link joins them to, in stored and staged resources."""
+_STAGED_PATIENTS = """
+                        UNION ALL
+                        SELECT resource_id, reference_keys FROM clinical.stg_resource
+                         WHERE source = :source AND resource_type = 'Patient'"""
+
+
+def linked(connection: Connection, source: str, infants: Iterable[str], *, staged: bool = True) -> frozenset[str]:
+    """These Patient ids with all that Patient.link joins them to, in stored and, unless told not to, staged ones."""
     rows = connection.execute(
         text(
-            """
+            f"""
             WITH RECURSIVE edge AS (
                 SELECT resource_id AS one, substr(key, 9) AS other
                   FROM (SELECT resource_id, reference_keys FROM clinical.resource
                          WHERE source = :source AND resource_type = 'Patient'
-                        UNION ALL
-                        SELECT resource_id, reference_keys FROM clinical.stg_resource
-                         WHERE source = :source AND resource_type = 'Patient') patient,
+                        {_STAGED_PATIENTS if staged else ""}) patient,
                        unnest(reference_keys) AS key
                  WHERE starts_with(key, 'Patient/')
             ), both_ways AS (
@@ -111,7 +116,7 @@ def linked(connection: Connection, source: str, infants: Iterable[str]) -> froze
                 SELECT b.other FROM member m JOIN both_ways b ON b.one = m.id
             )
             SELECT id FROM member
-            """
+            """  # noqa: S608 - our own SQL
         ),
         {"source": source, "infants": sorted(infants)},
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
+from surveillance import alerts
 from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, stage, visit
 from warehouse.engine import open_engine
 from warehouse.errors import RoleRefused, WarehouseFailed, translated
@@ -19,6 +21,11 @@ from warehouse.schema.base import SCHEMAS
 pytestmark = pytest.mark.integration
 #: Not even those who read the schema may read these.
 NOBODY = {"ops.erasure", "ops.hash_key"}
+#: What the clinical role may write: an alert's state, and a line in its log.
+ANSWERS = {
+    "INSERT ops.alert_event",
+    *(f"UPDATE ops.alert.{column}" for column in ("status", "assignee", "closed_on", "resolution")),
+}
 
 
 @pytest.fixture
@@ -94,9 +101,50 @@ def test_a_role_reads_its_schemas_and_nothing_else(
 
 @pytest.mark.parametrize("role", [role for role in (*ROLES, "nobody") if role != "iess_loader"])
 def test_only_the_loader_writes(role: str, logins: dict[str, Engine], warehouse_engine: Engine) -> None:
-    for schema, name in relations(warehouse_engine):
-        assert not may(logins[role], f"DELETE FROM {schema}.{name}"), f"{schema}.{name}"
-        assert not may(logins[role], f"INSERT INTO {schema}.{name} DEFAULT VALUES"), f"{schema}.{name}"
+    with warehouse_engine.connect() as connection:
+        columns = connection.execute(
+            text(
+                "SELECT c.oid, n.nspname || '.' || c.relname, a.attname FROM pg_attribute a "
+                "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = ANY(:schemas) AND c.relkind IN ('r', 'v', 'p') AND a.attnum > 0 "
+                "AND NOT a.attisdropped"
+            ),
+            {"schemas": list(SCHEMAS)},
+        ).all()
+    found = [f"{schema}.{name}" for schema, name in relations(warehouse_engine)]
+    written = {f"DELETE {name}" for name in found if may(logins[role], f"DELETE FROM {name}")}
+    written |= {f"INSERT {name}" for name in found if may(logins[role], f"INSERT INTO {name} DEFAULT VALUES")}
+    with logins[role].connect() as connection:
+        may_update = text("SELECT has_column_privilege(CAST(:oid AS oid), CAST(:column AS text), 'UPDATE')")
+        written |= {
+            f"UPDATE {name}.{column}"
+            for oid, name, column in columns
+            if connection.execute(may_update, {"oid": oid, "column": column}).scalar_one()
+        }
+    assert written == (ANSWERS if role == "iess_clinical" else set())
+
+
+def test_the_clinical_role_answers_an_alert_and_can_not_rewrite_its_log(
+    logins: dict[str, Engine], warehouse_engine: Engine
+) -> None:
+    with warehouse_engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO ops.alert (alert_id, dedupe_key, chart_id, status, opened_week, last_signal_week, "
+                "signals, opened_run_id, run_id, facts) "
+                "VALUES ('a', 'k', 'c', 'open', '2026-01-05', '2026-01-05', 1, 'r', 'r', '{}')"
+            )
+        )
+    clinical = logins["iess_clinical"]
+    alerts.acknowledge(clinical, "a", by="Dr Ada", on=date(2026, 1, 6))
+    with clinical.connect() as connection:
+        row, log = alerts.alert_with_log(connection, "a")
+    assert (row["status"], row["assignee"], list(log["by_whom"])) == ("acknowledged", "Dr Ada", ["Dr Ada"])
+    assert not may(clinical, "UPDATE ops.alert_event SET note = ''")
+    assert not may(clinical, "DELETE FROM ops.alert_event")
+    assert not may(clinical, "UPDATE ops.alert SET signals = 0")
+    with pytest.raises(RoleRefused), translated():
+        alerts.acknowledge(logins["iess_operator"], "a", by="Eve", on=date(2026, 1, 6))
 
 
 def test_the_loader_loads_and_can_not_give_itself_a_site_or_alter_a_table(logins: dict[str, Engine]) -> None:
