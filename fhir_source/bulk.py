@@ -84,15 +84,14 @@ class BulkPull:
 
         `remembered` are the facts of an export that was started before, from somewhere else than the pull's folder.
         """
-        if remembered and "export" not in self.writer.units:
-            self.writer.record("export", **remembered)
-        stored = self.writer.units.get("export")
         question = [list(self.source.types), self._asked_since, list(self.source.type_filters), self._transport.base]
         question += [self.source.export_level, self.source.group]
-        if stored and stored.facts["question"] == question:
-            return str(stored.facts["status_url"])
+        self.writer.ask(["bulk", *question])
+        if remembered and remembered["question"] == question and "export" not in self.writer.units:
+            self.writer.record("export", **remembered)
+        stored = self.writer.units.get("export")
         if stored:
-            self.writer.forget(*list(self.writer.units))
+            return str(stored.facts["status_url"])
         offer = await capability.ask(self._transport)
         left_out = sorted(name for name in self.source.types if offer.declared and name not in offer.declared)
         types = [name for name in self.source.types if name not in left_out]
@@ -110,7 +109,7 @@ class BulkPull:
     def _start_over(self, why: str) -> None:
         """Files of an export that is gone are not mixed with those of the next: they are of another instant."""
         earlier = [note for unit in self.writer.units.values() for note in unit.facts.get("again", ())]
-        self.writer.forget(*list(self.writer.units))
+        self.writer.start_over()
         self.writer.record("again", again=[*earlier, why], notes=[why])
 
     async def _wait(self, status_url: str) -> Export:
@@ -120,8 +119,8 @@ class BulkPull:
 
         try:
             return await read_export(self._transport, await wait(self._transport, status_url, tell))
-        except ExportFailed:
-            self.writer.forget("export")
+        except (ExportFailed, SourceMisbehaved):
+            self.writer.forget("export")  # the next run asks for a new one
             raise
 
     async def _download(self, export: Export) -> None:
@@ -168,6 +167,7 @@ class BulkPull:
         for value in self.source.type_filters:
             kind = value.partition("?")[0]
             if kind not in filled and await self._finds(value):
+                self.writer.start_over()
                 raise SourceMisbehaved(
                     f"The type filter of {kind} gave no row, and a search with the same filter does",
                     source=self.source.name,
@@ -189,7 +189,7 @@ class BulkPull:
         notes = {*remarks, *(note for unit in units.values() for note in unit.facts.get("notes", ()))}
         failed = sum(unit.facts.get("errors", 0) for unit in units.values())
         if failed and not self.source.tolerate_export_errors:
-            self.writer.forget(*list(units))
+            self.writer.start_over()
             raise PullIncomplete(
                 f"The server reports {failed} errors in its export",
                 source=self.source.name,

@@ -42,11 +42,7 @@ def pull_folder(
     """
     folder = Folder(source)
     inputs = folder.inputs()
-    question = [file.stamp for file in inputs]
-    stored = writer.units.get("folder")
-    if stored and stored.facts["question"] != question:
-        writer.forget(*list(writer.units))  # other files than before the interruption
-    writer.record("folder", question=question)
+    writer.ask(["files", source.url, *(file.stamp for file in inputs)])
     for index, file in enumerate(inputs):
         if f"file/{index}" not in writer.units:
             _FileCopy(folder, file, index, progress).into(writer)

@@ -19,7 +19,7 @@ import orjson
 
 from fhir_source.errors import LandingDamaged, SettingsError
 from fhir_source.source import FhirVersion, Kind, Source
-from fhir_source.stores import MANIFEST, store_of
+from fhir_source.stores import MANIFEST, LocalStore, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +127,16 @@ class LandingZone:
         """Committed pulls of a source, oldest first."""
         found = (self.find(source_name, name) for name in self._store.names(source_name))
         return [manifest for manifest in found if manifest]
+
+    def resume(self, source_name: str, pull_id: str) -> str:
+        """The id to pull under: that of the newest pull that was begun before `pull_id` and never committed, when no
+        later one was; else `pull_id` itself. What an interrupted pull left whole, its export on the server included,
+        then serves the next.
+        """
+        self.folder(source_name, pull_id)
+        committed = max((manifest.pull_id for manifest in self.pulls(source_name)), default="")
+        begun = LocalStore(self._store.work).names(source_name)
+        return max((name for name in begun if committed < name < pull_id), default=pull_id)
 
     def paths(self, manifest: Manifest, role: Role = "output") -> list[tuple[LandedFile, Path]]:
         """The files of a pull that have this role, in the manifest's order, on the local disk."""

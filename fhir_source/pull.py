@@ -97,7 +97,7 @@ def start_export(
 def forget_export(source: Source, landing: LandingZone, *, pull_id: str) -> None:
     """Let the next attempt start a new export: this one failed, or the server no longer knows it."""
     with landing.begin(source, pull_id) as writer:
-        writer.forget(*list(writer.units))
+        writer.start_over()
 
 
 async def _start(source: Source, writer: PullWriter, since: str | None, remembered: dict[str, Any] | None) -> None:

@@ -7,7 +7,6 @@ agree on it.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -68,7 +67,7 @@ class SearchPull:
     async def run(self) -> Manifest:
         """Raises PullIncomplete when the server cuts a search short, and what Transport and Pager raise."""
         capability = await ask(self._transport)
-        self._start_over_if_asked_otherwise()
+        self.writer.ask(["search", self._asked_since, self._codes, self._known, self.source.types, self.source.url])
         left_out = sorted(name for name in self.source.types if not capability.searchable(name))
         for needed in ("Patient", "Condition"):
             if needed in left_out:
@@ -82,15 +81,6 @@ class SearchPull:
         if self._asked_since and self.source.look_for_deletions:
             await self._history(self._asked_since, capability, left_out)
         return self._manifest(cohort, capability, left_out)
-
-    def _start_over_if_asked_otherwise(self) -> None:
-        """Units of an interrupted run serve only the very same question."""
-        question = [self._asked_since, self._codes, self._known, self.source.types, self.source.url]
-        asked = hashlib.sha256(orjson.dumps(question)).hexdigest()
-        plan = self.writer.units.get("plan")
-        if plan and plan.facts["asked"] != asked:
-            self.writer.forget(*list(self.writer.units))
-        self.writer.record("plan", asked=asked)
 
     async def _cohort(self) -> Unit:
         """Ids of the Patients with a Condition of the cohort's codes; always of all time, so that nobody is missed."""
@@ -165,6 +155,7 @@ class SearchPull:
     async def _deleted(self, gone: list[str], present: set[str]) -> None:
         """Known infants whom no search finds: land their deletion, but only when reading them says so too."""
         if not present and len(gone) > 1:
+            self.writer.start_over()  # the next run must ask for the Patients again
             raise SourceMisbehaved(
                 "The server has none of the infants known from it",
                 source=self.source.name,
@@ -180,8 +171,11 @@ class SearchPull:
                     if refused.status not in (404, 410):
                         raise
                 else:
+                    self.writer.start_over()
                     raise PullIncomplete(
-                        "A known Patient can be read, and yet no search finds it", source=self.source.name
+                        "A known Patient can be read, and yet no search finds it",
+                        source=self.source.name,
+                        next_step="run the pull again; it asks for everything anew",
                     )
                 spool.write(deletion(f"Patient/{infant}"), 1)
             spool.finish("deleted.000.ndjson.gz", "Bundle")

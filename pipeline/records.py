@@ -23,6 +23,7 @@ class Pulled:
     counts: dict[str, int]
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    loaded: bool = False  # the warehouse holds it already
 
 
 @dataclass(frozen=True)

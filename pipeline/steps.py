@@ -59,14 +59,16 @@ def folder_source(folder: Path, *, timezone: str, fhir_version: FhirVersion | No
 
 
 def pull(settings: Settings, source: Source, clock: Clock, *, progress: Progress | None = None) -> Pulled:
-    """Bring what is new since the watermark into the landing zone."""
+    """Bring what is new since the watermark into the landing zone; a pull that was interrupted is gone on with."""
+    landing = _landing(settings)
     with open_warehouse(settings) as engine:
         since = state.watermark(engine, source.name)
         known = state.known_infants(engine, source.name)
+        loaded = state.loaded_pulls(engine, source.name)
     manifest = pull_source(
         source,
-        LandingZone(settings.landing_root),
-        pull_id=clock.pull_id,
+        landing,
+        pull_id=landing.resume(source.name, clock.pull_id),
         since=since,
         now=clock.now,
         cohort_codes=_codes(settings).search_pairs(*COHORT_ROLES),
@@ -82,6 +84,7 @@ def pull(settings: Settings, source: Source, clock: Clock, *, progress: Progress
         counts=dict(sorted(manifest.counts.items())),
         left_out=list(manifest.left_out),
         notes=list(manifest.notes),
+        loaded=manifest.pull_id in loaded,
     )
 
 

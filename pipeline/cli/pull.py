@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from pipeline.cli.console import Json, out, progress, show_json, table
 from pipeline.cli.context import clock_of, settings_of
@@ -26,4 +27,9 @@ def command(
         show_json(asdict(pulled))
         return
     out.print(table(f"Pull {pulled.pull_id} of {source}", ("type", "received"), sorted(pulled.counts.items())))
-    out.print(f"Landed, not loaded yet: [bold]iess load {source}[/]")
+    for note in pulled.notes:
+        out.print(f"- {escape(note)}")
+    if pulled.loaded:
+        out.print("This pull has landed before, and is loaded.")
+    else:
+        out.print(f"Landed, not loaded yet: [bold]iess load {source}[/]")
