@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from surveillance.estimates.cox import EVENTS_A_PARAMETER, cox_data, firth_hazard_ratio, hazard_ratio
 from surveillance.estimates.estimate import Estimate, not_estimable
 from surveillance.estimates.inequality import INDICES, inequality
-from surveillance.estimates.models import (
-    EVENTS_A_PARAMETER,
-    firth_hazard_ratio,
-    firth_odds_ratio,
-    hazard_ratio,
-    standardised_difference,
-)
+from surveillance.estimates.logistic import firth_odds_ratio, standardised_difference
+from surveillance.estimates.odds import Table
 from surveillance.estimates.proportions import risk_difference
 from surveillance.estimates.shrinkage import shrunk
-from surveillance.estimates.stratified import Table, mantel_haenszel_odds_ratio, mantel_haenszel_risk_difference
+from surveillance.estimates.stratified import mantel_haenszel_odds_ratio, mantel_haenszel_risk_difference
 from surveillance.estimates.unknown import difference_bounds, plausible_range
 from surveillance.measures.registry import DIMENSIONS, REFERENCES, UNKNOWN
 
@@ -69,7 +65,7 @@ def compare(infants: pd.DataFrame, metric_id: str, settings: SurveillanceSetting
             if smaller >= settings.min_n:
                 yield from _pair(pair, matured, dimension, value, reference)
                 if (dimension, value, reference) in charted:
-                    yield from _modelled(pair, dimension, value, reference, seed)
+                    yield from _modelled(pair, dimension, value, reference)
             else:
                 reason = f"fewer than {settings.min_n} infants" if smaller else "no infants"
                 refused = not_estimable("rd", "mantel-haenszel", reason)
@@ -112,7 +108,7 @@ def _pair(pair: pd.DataFrame, everyone: pd.DataFrame, dimension: str, value: str
     yield at("network", "none", _plausible(plain, unknown))
 
 
-def _modelled(pair: pd.DataFrame, dimension: str, value: str, reference: str, seed: int) -> Iterator[Finding]:
+def _modelled(pair: pd.DataFrame, dimension: str, value: str, reference: str) -> Iterator[Finding]:
     """Models, for the registered comparisons only: they cost seconds, and invite a search."""
     group = (pair[dimension] == value).to_numpy()
     late = (pair["late"] == "yes").to_numpy()
@@ -124,7 +120,7 @@ def _modelled(pair: pd.DataFrame, dimension: str, value: str, reference: str, se
     need = _need(pair)
     yield at("network", "clinical_need:age", firth_odds_ratio(late, _varying(np.column_stack([group, need]))))
     mix = np.column_stack([need, _dummies(pair["source"])])
-    standardised = standardised_difference(late, group, mix, seed=seed)
+    standardised = standardised_difference(late, group, mix)
     yield at("network", "clinical_need:age,site", standardised)
     yield from _hazards(pair, group, strata, dimension, at)
 
@@ -145,9 +141,9 @@ def _hazards(pair: pd.DataFrame, group: Any, strata: Any, dimension: str, at: An
         f"site,clinical_need:age,mechanism:{'+'.join(others)}": np.column_stack([alone, need, ways]),
     }
     for adjustment, design in models.items():
-        yield at("within-site", adjustment, hazard_ratio(days, event, _varying(design), strata[timed]))
+        yield at("within-site", adjustment, hazard_ratio(cox_data(days, event, _varying(design), strata=strata[timed])))
     if event.sum() < EVENTS_A_PARAMETER:
-        yield at("network", "none", firth_hazard_ratio(days, event, alone))
+        yield at("within-site", "site", firth_hazard_ratio(cox_data(days, event, alone, strata=strata[timed])))
 
 
 def _table(late: Any, group: Any) -> Table:

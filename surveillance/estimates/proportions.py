@@ -56,13 +56,22 @@ def risk_difference(x: int, n_group: int, y: int, n_reference: int) -> Estimate:
     return Estimate("rd", "difference", p - q, low, high, "newcombe", se)
 
 
-def risk_ratio(x: int, n_group: int, y: int, n_reference: int) -> Estimate:
-    """Group over reference, Koopman's score interval; no upper bound without anyone late in the reference."""
+def risk_ratio(x: int, n_group: int, y: int, n_reference: int, *, log_interval: bool = False) -> Estimate:
+    """Group over reference, Koopman's score interval; no upper bound without anyone late in the reference.
+
+    `log_interval` gives the normal interval on the log instead (Katz), which needs someone late in both.
+    """
     if n_group == 0 or n_reference == 0:
         return not_estimable("rr", "ratio", EMPTY_STRATUM)
     if x == 0 and y == 0:
         return not_estimable("rr", "ratio", "nobody late in either group")
     ratio = (x / n_group) / (y / n_reference) if y else None
+    log_se = sqrt(1 / x - 1 / n_group + 1 / y - 1 / n_reference) if x and y else None
+    if log_interval:
+        if ratio is None or log_se is None:
+            return Estimate("rr", "ratio", ratio, reason="nobody late in one of the groups: no interval")
+        bounds = ratio * exp(-Z * log_se), ratio * exp(Z * log_se)
+        return Estimate("rr", "ratio", ratio, *bounds, "log normal", log_se)
 
     def excess(log_ratio: float) -> float:
         return _koopman(exp(log_ratio), x, n_group, y, n_reference) - Z * Z
@@ -72,7 +81,7 @@ def risk_ratio(x: int, n_group: int, y: int, n_reference: int) -> Estimate:
     low = exp(brentq(excess, -25.0, middle, xtol=1e-12)) if x else 0.0
     high = exp(brentq(excess, middle, 25.0, xtol=1e-12)) if y else None
     reason = None if y else "nobody late in the reference: no ratio and no upper bound"
-    return Estimate("rr", "ratio", ratio, low, high, "koopman", reason=reason)
+    return Estimate("rr", "ratio", ratio, low, high, "koopman", log_se, reason=reason)
 
 
 def _koopman(ratio: float, x: int, n: int, y: int, m: int) -> float:

@@ -1,18 +1,15 @@
-"""One odds ratio or risk difference over several two-by-two tables (sites, blocks): Mantel-Haenszel and conditional."""
+"""One odds ratio, risk ratio or difference over several two-by-two tables (sites): Mantel-Haenszel, conditional."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp, log, sqrt
 
-from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from surveillance.estimates.estimate import Estimate, Z, not_estimable
-from surveillance.estimates.odds import Conditional
+from surveillance.estimates.odds import Conditional, Table, of_distribution
 
-#: x late of n_group, y late of n_reference.
-Table = tuple[int, int, int, int]
 _NOTHING = "no stratum holds both groups, and both outcomes"
 
 
@@ -47,7 +44,7 @@ def mantel_haenszel_odds_ratio(tables: Sequence[Table]) -> Estimate:
     log_se = sqrt(pr / (2 * r * r) + ps_qr / (2 * r * s) + qs / (2 * s * s))
     ratio = r / s
     low, high = exp(log(ratio) - Z * log_se), exp(log(ratio) + Z * log_se)
-    return Estimate("or", method, ratio, low, high, "robins-breslow-greenland", ratio * log_se, p_value)
+    return Estimate("or", method, ratio, low, high, "robins-breslow-greenland", log_se, p_value)
 
 
 def mantel_haenszel_risk_difference(tables: Sequence[Table]) -> Estimate:
@@ -68,17 +65,28 @@ def mantel_haenszel_risk_difference(tables: Sequence[Table]) -> Estimate:
     return Estimate("rd", method, difference, difference - Z * se, difference + Z * se, "sato", se)
 
 
-def conditional_odds_ratio(tables: Sequence[Table]) -> Estimate:
-    """Conditional maximum likelihood over all tables: the odds ratio whose likelihood the detector uses."""
-    method = "conditional maximum likelihood, stratified"
-    parts = [Conditional(*table) for table in _informative(tables)]
-    parts = [part for part in parts if len(part.k) > 1]
-    if not parts:
+def mantel_haenszel_risk_ratio(tables: Sequence[Table]) -> Estimate:
+    """Mantel-Haenszel risk ratio with the interval of Greenland and Robins (1985), on the log."""
+    method = "mantel-haenszel"
+    up = down = spread = 0.0
+    for x, n, y, m in _informative(tables):
+        total = n + m
+        up, down = up + x * m / total, down + y * n / total
+        spread += (n * m * (x + y) - x * y * total) / total**2
+    if up == 0 or down == 0:
+        reason = "nobody late in either group" if up == down else "nobody late in one of the groups: no interval"
+        return Estimate("rr", method, 0.0 if down else None, reason=reason)
+    log_se = sqrt(spread / (up * down))
+    ratio = up / down
+    low, high = exp(log(ratio) - Z * log_se), exp(log(ratio) + Z * log_se)
+    return Estimate("rr", method, ratio, low, high, "greenland-robins", log_se)
+
+
+def conditional_odds_ratio(tables: Sequence[Table], *, mid_p: bool = False) -> Estimate:
+    """Over all tables, given the margins of each: maximum likelihood and exact interval (R's mantelhaen.test with
+    `exact = TRUE`), or median-unbiased and mid-P. The detector uses the same likelihood."""
+    method = f"{'mid-p median unbiased' if mid_p else 'conditional maximum likelihood'}, stratified"
+    joint = Conditional(*_informative(tables))
+    if len(joint.k) == 1:
         return not_estimable("or", method, _NOTHING)
-    if all(part.at_top for part in parts):
-        return not_estimable("or", method, "no odds ratio is finite: nobody in the group was in time")
-    if all(part.at_bottom for part in parts):
-        return Estimate("or", method, 0.0, reason="nobody in the group was late where that could be told")
-    late = sum(part.x for part in parts)
-    ratio = exp(brentq(lambda b: sum(part.mean(b) for part in parts) - late, -60.0, 60.0, xtol=1e-12))
-    return Estimate("or", method, ratio)
+    return of_distribution(joint, method, mid_p=mid_p)

@@ -30,7 +30,8 @@ _TIE = np.sqrt(np.finfo(float).eps)  # R's tolerance for "exactly one half"
 class RiskTable:
     """At each distinct time with an event: how many were at risk, and how many had which event.
 
-    `events[k]` counts events of kind k + 1. `start` is where a curve conditional on left truncation begins.
+    `events[k]` counts events of kind k + 1. Where `start` is above 0 (left truncation), what follows from the table is
+    conditional on waiting longer than that; it is infinite where no risk set is large enough.
     """
 
     times: Floats
@@ -52,8 +53,9 @@ def risk_table(
 ) -> RiskTable:
     """Count risk sets. `kind` is 0 for censored, 1 for the event, 2 and up for competing ones.
 
-    With `entry` (days, left truncation), records with entry >= exit are never at risk and drop out, and times before
-    the first with `min_at_risk` infants at risk are left out.
+    With `entry` (days, left truncation), records with entry >= exit are never at risk and drop out (a negative entry is
+    none: the infant was watched from the start). While infants are still entering, event times up to the last one with
+    fewer than `min_at_risk` at risk are left out: the curve is then conditional on waiting longer than `start`.
     """
     exits, kinds = np.asarray(days, dtype=float), np.asarray(kind, dtype=int)
     entries = np.full(len(exits), _NEVER_ENTERED_LATE) if entry is None else np.asarray(entry, dtype=float)
@@ -68,10 +70,12 @@ def risk_table(
         [[np.count_nonzero((exits == t) & (kinds == k)) for t in times] for k in range(1, highest + 1)], dtype=float
     ).reshape(highest, len(times))
     start = 0.0
-    if entry is not None and len(times):
-        enough = at_risk >= min_at_risk
-        first = int(enough.argmax()) if enough.any() else len(times)
-        start = float(times[first]) if first < len(times) else float("inf")
+    too_few = np.flatnonzero(at_risk < min_at_risk)
+    if len(too_few) and (entries >= 0).any():
+        # Only the early risk sets that later entries will fill; one that has shrunk at the end is a fact of the data.
+        late_entry = entries.max(initial=0.0)
+        first = int((too_few[times[too_few] <= late_entry] + 1).max(initial=0))
+        start = float(times[first - 1]) if 0 < first < len(times) else float("inf") if first else 0.0
         times, at_risk, events = times[first:], at_risk[first:], events[:, first:]
     last = float(exits.max()) if len(exits) else float("nan")
     waiting_at_last = np.count_nonzero((exits == last) & (kinds == 0)) if len(exits) else 0
@@ -121,7 +125,7 @@ def survival_at(curve: Curve, day: int) -> Estimate:
     table = curve.table
     if table.n == 0:
         return not_estimable(estimand, method, "no infants")
-    if day < table.start:
+    if 0 < table.start >= day:
         return not_estimable(estimand, method, "too few at risk so early")
     if day > table.last and not table.last_is_event:
         return not_estimable(estimand, method, f"nobody was followed for {day} days")
@@ -139,6 +143,8 @@ def median(curve: Curve) -> Estimate:
     method = "kaplan-meier"
     if curve.table.n == 0:
         return not_estimable("median", method, "no infants")
+    if np.isinf(curve.table.start):
+        return not_estimable("median", method, "too few at risk so early")
     value = _first_below(curve.times, curve.survival)
     low, high = _first_below(curve.times, curve.low), _first_below(curve.times, curve.high)
     reason = None
@@ -214,11 +220,11 @@ def _compare(group: Curve, reference: Curve, tau: float, *, ratio: bool) -> Esti
     log_se = float(np.hypot(a.se / a.value, b.se / b.value))
     value = a.value / b.value
     low, high = value * np.exp(-Z * log_se), value * np.exp(Z * log_se)
-    return Estimate(estimand, method, value, float(low), float(high), "log normal", value * log_se)
+    return Estimate(estimand, method, value, float(low), float(high), "log normal", log_se)
 
 
 def cumulative_incidence(table: RiskTable, kind: int, day: float) -> Estimate:
-    """Aalen-Johansen: probability of event `kind` (1 upwards) by `day`; Aalen's variance, log-log interval."""
+    """Aalen-Johansen: probability of event `kind` (1 upwards) by `day`; variance of R's cmprsk, log-log interval."""
     estimand, method = f"cif{kind}_{day:g}", "aalen-johansen"
     if table.n == 0:
         return not_estimable(estimand, method, "no infants")
@@ -229,20 +235,23 @@ def cumulative_incidence(table: RiskTable, kind: int, day: float) -> Estimate:
     until = table.times <= day
     n, d = table.at_risk[until], table.any_event[until]
     dk = table.events[kind - 1, until] if kind <= len(table.events) else np.zeros_like(d)
-    before = np.concatenate([[1.0], np.cumprod(1 - d / n)[:-1]]) if len(n) else np.empty(0)
+    after = np.cumprod(1 - d / n)
+    before = np.concatenate([[1.0], after[:-1]]) if len(n) else np.empty(0)
     incidence = np.cumsum(before * dk / n)
     value = float(incidence[-1]) if len(incidence) else 0.0
-    still = value - incidence
-    some = n > 1
-    rest = np.where((n > d) & some, (n - 1) * np.where(n > d, n - d, 1), 1)
-    variance = float(
-        np.where((n > d) & some, still**2 * d / rest, 0).sum()
-        + np.where(some, before**2 * dk * (n - dk) / (n**2 * np.where(some, n - 1, 1)), 0).sum()
-        - 2 * np.where((n > d) & some, still * before * dk * (n - dk) / (n * rest), 0).sum()
-    )
+    # How far one event of the kind, or of another, at each time moves the incidence at `day` (Gray's cmprsk).
+    later = np.divide(value - incidence, after, out=np.zeros_like(d), where=after > 0)
+    variance = float(((1 - later) ** 2 * _tied(before, n, dk) + later**2 * _tied(before, n, d - dk)).sum())
     se = float(np.sqrt(max(variance, 0.0)))
     if not 0 < value < 1 or se == 0:
         return Estimate(estimand, method, value, se=se, interval="log-log", reason="no interval at 0 or 1")
     half = Z * se / (value * np.log(value))
     low, high = value ** np.exp(-half), value ** np.exp(half)
     return Estimate(estimand, method, value, float(low), float(high), "log-log", se)
+
+
+def _tied(before: Floats, n: Floats, d: Floats) -> Floats:
+    """Variance of the step that `d` events of `n` at risk make, corrected for ties."""
+    correction = np.divide(d - 1, n - 1, out=np.zeros_like(d), where=(n > 1) & (d > 1))
+    steps: Floats = before**2 * d / n**2 * (1 - correction)
+    return steps
