@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import gammaln
 from scipy.stats import chi2
 
@@ -20,6 +19,16 @@ if TYPE_CHECKING:
 
 # Log odds ratios beyond these are as good as 0 and infinity for any table of infants.
 _FAR = 60.0
+_STEPS, _CLOSE = 200, 1e-8  # the error after a Newton step of 1e-8 is its square
+_TAIL = (1 - LEVEL) / 2
+#: Of each bound: how much of P(X = x) its upper tail holds, and how large that tail is.
+_TAILS = (
+    ("exact low", 1.0, _TAIL),
+    ("exact high", 0.0, 1 - _TAIL),
+    ("mid-p low", 0.5, _TAIL),
+    ("mid-p high", 0.5, 1 - _TAIL),
+    ("mid-p median", 0.5, 0.5),
+)
 
 
 #: x late of n_group, y late of n_reference.
@@ -45,20 +54,52 @@ class Conditional:
         self.k = np.arange(low, low + len(log_weight))
         self._log_weight = log_weight
 
-    def pmf(self, log_ratio: float) -> Floats:
-        log_weight = self._log_weight + self.k * log_ratio
-        # scipy's logsumexp costs ten times this much on arrays of some tens, and root finding asks 40,000 times a run.
-        weight = np.exp(log_weight - log_weight.max())
-        probabilities: Floats = weight / weight.sum()
+    def pmf(self, log_ratio: Floats) -> Floats:
+        """Probabilities of `k` (last axis) under each log odds ratio."""
+        log_weight = self._log_weight + self.k * np.asarray(log_ratio)[..., None]
+        # scipy's logsumexp costs ten times this much on arrays of some tens.
+        weight = np.exp(log_weight - log_weight.max(axis=-1, keepdims=True))
+        probabilities: Floats = weight / weight.sum(axis=-1, keepdims=True)
         return probabilities
 
-    def mean(self, log_ratio: float) -> float:
-        return float(self.k @ self.pmf(log_ratio))
-
-    def at_least(self, log_ratio: float, *, share_of_x: float = 1.0) -> float:
+    def at_least(self, log_ratio: float, *, share_of_x: float) -> float:
         """P(X > x) plus `share_of_x` of P(X = x): 1 for the exact tail, 0.5 for mid-P."""
-        pmf = self.pmf(log_ratio)
+        pmf = self.pmf(np.array(log_ratio))
         return float(pmf[self.k > self.x].sum() + share_of_x * pmf[self.k == self.x].sum())
+
+    @cached_property
+    def roots(self) -> dict[str, float]:
+        """Odds ratios at which the mean is x (`likeliest`), and at which the tails are what `_TAILS` says.
+
+        Six increasing equations solved together by Newton's method, kept inside a shrinking bracket.
+        """
+        targets = np.array([self.x, *(probability for _, _, probability in _TAILS)], dtype=float)
+        # Of X = x as much as the equation's tail holds, all of X > x; for the mean, k itself.
+        values = np.vstack(
+            [self.k, *((self.k > self.x) + share * (self.k == self.x) for _, share, _ in _TAILS)]
+        ).astype(float)
+        # At an end of the support the likeliest ratio and the bounds on that side are 0 or infinite: nothing to solve.
+        finite = np.array([not (self.at_bottom or self.at_top), *self._finite_tails()])
+        log_ratio = np.zeros(len(targets))
+        low, high = np.full(len(targets), -_FAR), np.full(len(targets), _FAR)
+        for _ in range(_STEPS):
+            pmf = self.pmf(log_ratio)
+            mean = (pmf * values).sum(axis=1)
+            slope = (pmf * values * self.k).sum(axis=1) - mean * (pmf @ self.k)
+            low, high = np.where(mean < targets, log_ratio, low), np.where(mean < targets, high, log_ratio)
+            step = np.divide(targets - mean, slope, out=np.full(len(targets), np.inf), where=slope > 0)
+            ahead = log_ratio + step
+            ahead = np.where((ahead > low) & (ahead < high), ahead, (low + high) / 2)
+            moved = np.abs(ahead - log_ratio)[finite].max(initial=0.0)
+            log_ratio = ahead
+            if moved < _CLOSE:
+                break
+        names = ["likeliest", *(name for name, _, _ in _TAILS)]
+        return dict(zip(names, np.exp(log_ratio).tolist(), strict=True))
+
+    def _finite_tails(self) -> list[bool]:
+        ends = {"low": self.at_bottom, "high": self.at_top, "median": self.at_bottom or self.at_top}
+        return [not ends[name.split()[1]] for name, _, _ in _TAILS]
 
     @property
     def at_bottom(self) -> bool:
@@ -82,6 +123,11 @@ def _convolved(a: Floats, b: Floats) -> Floats:
     return total
 
 
+@lru_cache(maxsize=4096)
+def _conditional(x: int, n_group: int, y: int, n_reference: int) -> Conditional:
+    return Conditional((x, n_group, y, n_reference))
+
+
 def odds_ratio(x: int, n_group: int, y: int, n_reference: int, *, mid_p: bool = False) -> Estimate:
     """Odds ratio of being late, group over reference.
 
@@ -91,7 +137,7 @@ def odds_ratio(x: int, n_group: int, y: int, n_reference: int, *, mid_p: bool = 
     method = "mid-p median unbiased" if mid_p else "conditional maximum likelihood"
     if n_group == 0 or n_reference == 0:
         return not_estimable("or", method, EMPTY_STRATUM)
-    table = Conditional((x, n_group, y, n_reference))
+    table = _conditional(x, n_group, y, n_reference)
     if len(table.k) == 1:
         everyone = "everyone late in both groups" if x else "nobody late in either group"
         return not_estimable("or", method, everyone)
@@ -100,29 +146,21 @@ def odds_ratio(x: int, n_group: int, y: int, n_reference: int, *, mid_p: bool = 
 
 def of_distribution(table: Conditional, method: str, *, mid_p: bool) -> Estimate:
     """Odds ratio with its interval and p-value from a distribution of more than one value."""
-    share, tail = (0.5, (1 - LEVEL) / 2) if mid_p else (1.0, (1 - LEVEL) / 2)
-    low = None if table.at_bottom else _solve(lambda b: table.at_least(b, share_of_x=share) - tail)
-    high = None if table.at_top else _solve(lambda b: table.at_least(b, share_of_x=1 - share) - (1 - tail))
-    reason = None
-    value: float | None
-    if table.at_bottom or table.at_top:
-        value = 0.0 if table.at_bottom else None
-        reason = None if table.at_bottom else "no odds ratio is finite: a cell of the table is empty"
-    elif mid_p:
-        value = _solve(lambda b: table.at_least(b, share_of_x=0.5) - 0.5)
-    else:
-        value = _solve(lambda b: table.mean(b) - table.x)
     kind = "mid-p" if mid_p else "exact"
     p_value = _mid_p_value(table) if mid_p else _fisher(table)
-    return Estimate("or", method, value, 0.0 if low is None else low, high, kind, p_value=p_value, reason=reason)
-
-
-def _solve(excess: Callable[[float], float]) -> float:
-    return float(np.exp(brentq(excess, -_FAR, _FAR, xtol=1e-12)))
+    low = 0.0 if table.at_bottom else table.roots[f"{kind} low"]
+    high = None if table.at_top else table.roots[f"{kind} high"]
+    if table.at_bottom:
+        return Estimate("or", method, 0.0, low, high, kind, p_value=p_value)
+    if table.at_top:
+        reason = "no odds ratio is finite: a cell of the table is empty"
+        return Estimate("or", method, None, low, high, kind, p_value=p_value, reason=reason)
+    value = table.roots["mid-p median" if mid_p else "likeliest"]
+    return Estimate("or", method, value, low, high, kind, p_value=p_value)
 
 
 def _fisher(table: Conditional) -> float:
-    pmf = table.pmf(0.0)
+    pmf = table.pmf(np.array(0.0))
     at_x = pmf[table.k == table.x][0]
     # R's tolerance for ties in probability.
     return min(1.0, float(pmf[pmf <= at_x * (1 + 1e-7)].sum()))
