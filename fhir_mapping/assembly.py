@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from fhir_mapping import people
-from fhir_mapping.cases import Case, onset_of, suspicion_of
+from fhir_mapping.cases import Case, onset_of, reports_of_case, suspicion_of
 from fhir_mapping.chart import Chart, Milestone
 from fhir_mapping.conditions import etiologies, gestational_weeks
 from fhir_mapping.contract import TimelineRow
@@ -54,7 +54,8 @@ class Assembly:
         self.neurology = first_of(facts.contacts)
         members = {id(item) for item in case.members}
         told = [item for item in cases if id(item) in members or item.diagnosis.case in {"definite", "text"}]
-        self.onset = onset_of(told, self.diagnosis, chart)
+        reports = reports_of_case(facts, frozenset(item.diagnosis.resource.id for item in told))
+        self.onset = onset_of(told, reports, self.diagnosis, chart)
         self.suspected = suspicion_of(cases, facts, self.diagnosis)
         self.provider = self._first_provider()
         m1 = self.provider.strict

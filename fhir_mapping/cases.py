@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from fhir_mapping.dates import DateRange
     from fhir_mapping.encounters import Visit
     from fhir_mapping.facts import Facts
+    from fhir_mapping.model import Resource
+    from fhir_mapping.observations import OnsetReport
+    from fhir_mapping.onset import Onset
 
+#: Reasons of an order that say somebody thought of IESS.
+_IESS_REASON = frozenset({"iess_definite", "iess_text", "iess_question"})
 _WIDTH = {"day": 0, "month": 1, "interval": 2, "year": 3}
 
 
@@ -152,20 +157,16 @@ def resolve_case(cases: Iterable[DatedCase], second_signal: bool, chart: Chart) 
 # Onset and suspicion -------------------------------------------------------------------------------------------
 
 
-def onset_of(cases: Iterable[DatedCase], diagnosis: Milestone | None, chart: Chart) -> Milestone | None:
-    """M0: the most precise valid onset, the earliest of those. Before birth or after the diagnosis it is invalid."""
-    valid: list[Milestone] = []
-    for item in cases:
-        onset = item.diagnosis.onset
-        if onset is None:
-            continue
-        if chart.birth is not None and onset.when.high < chart.birth.low:
-            chart.flags.add("onset_before_birth")
-        elif diagnosis is not None and onset.when.low > diagnosis.when.high:
-            chart.flags.add("onset_after_diagnosis")
-        elif chart.plausible(onset.when) is not None:
-            detail = f"period_days={onset.width_days}" if onset.width_days else ""
-            valid.append(Milestone(onset.when, item.diagnosis.resource, onset.rule, onset.certainty, detail))
+def onset_of(
+    cases: Iterable[DatedCase], reports: Iterable[OnsetReport], diagnosis: Milestone | None, chart: Chart
+) -> Milestone | None:
+    """M0: the most precise valid onset, the earliest of those. Before birth or after the diagnosis it is invalid.
+
+    Conditions of the case come first; Observations and questionnaires tell when they don't.
+    """
+    by_condition = [(item.diagnosis.onset, item.diagnosis.resource) for item in cases if item.diagnosis.onset]
+    valid = _valid_onsets(by_condition, diagnosis, chart)
+    valid = valid or _valid_onsets([(item.onset, item.resource) for item in reports], diagnosis, chart)
     if not valid:
         return None
     chosen = min(
@@ -175,6 +176,38 @@ def onset_of(cases: Iterable[DatedCase], diagnosis: Milestone | None, chart: Cha
     if chosen.certainty == "low":
         chart.flags.add("onset_from_text")
     return chosen
+
+
+def _valid_onsets(told: Iterable[tuple[Onset, Resource]], diagnosis: Milestone | None, chart: Chart) -> list[Milestone]:
+    valid: list[Milestone] = []
+    for onset, resource in told:
+        if chart.birth is not None and onset.when.high < chart.birth.low:
+            chart.flags.add("onset_before_birth")
+        elif diagnosis is not None and onset.when.low > diagnosis.when.high:
+            chart.flags.add("onset_after_diagnosis")
+        elif chart.plausible(onset.when) is not None:
+            detail = f"period_days={onset.width_days}" if onset.width_days else ""
+            valid.append(Milestone(onset.when, resource, onset.rule, onset.certainty, detail))
+    return valid
+
+
+def reports_of_case(facts: Facts, case_ids: frozenset[str]) -> list[OnsetReport]:
+    """The onsets told beside the Conditions that can be of this illness.
+
+    One that is about a Condition must be about the case; one made at a visit that is here, at a visit where the case,
+    a paroxysmal sign or neurology was: the onset of a cold is none.
+    """
+    concerned = {visit.resource.id for visit in facts.visits if visit.contact is not None}
+    for diagnosis in facts.diagnoses:
+        if diagnosis.is_case or diagnosis.roles & {"concern_a", "concern_a_unless_newborn"}:
+            concerned |= {visit.resource.id for visit in visits_of(diagnosis, facts)}
+    found = []
+    for report in facts.onset_reports:
+        about = {identity for kind, identity in report.focus if kind in {"Condition", ""}}
+        visit = report.encounter[1] if report.encounter and report.encounter[1] in facts.visits_by_id else None
+        if about & case_ids or (not about and (visit is None or visit in concerned)):
+            found.append(report)
+    return found
 
 
 def suspicion_of(cases: Iterable[DatedCase], facts: Facts, diagnosis: Milestone | None) -> Milestone | None:
@@ -189,6 +222,6 @@ def suspicion_of(cases: Iterable[DatedCase], facts: Facts, diagnosis: Milestone 
     found += [
         Milestone(order.authored, order.resource, "M2.2", "coded")
         for order in facts.orders
-        if order.authored is not None and ("iess_definite" in order.reason_roles or order.reason_conditions & ids)
+        if order.authored is not None and (order.reason_roles & _IESS_REASON or order.reason_conditions & ids)
     ]
     return first_of(item for item in found if diagnosis is None or item.when.low <= diagnosis.when.high)

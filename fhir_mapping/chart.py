@@ -205,6 +205,10 @@ class Chart:
                 found |= self.codes.roles(text(coding.get("system")), text(coding.get("code")))
         return frozenset(found)
 
+    def knows_a_system_of(self, concept: Json) -> bool:
+        """Whether a coding of the concept is in a system that the value sets know: its words don't stand alone."""
+        return any(self.codes.system(text(coding.get("system"))) for coding in objs(concept.get("coding")))
+
 
 def words_of(concepts: Iterable[Json], *, displays: bool = True) -> str:
     """The text of concepts, and their codings' displays, as one lower-case text."""

@@ -11,6 +11,7 @@ from fhir_mapping.elements import Unreadable, concept_of, date_at, extensions, o
 from fhir_mapping.onset import Onset, read_onset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from fhir_mapping.chart import Chart
@@ -29,10 +30,11 @@ IESS_TEXT = re.compile(
     re.IGNORECASE,
 )
 _NOT_THE_CASE = re.compile(
-    r"family|\bf\.?h\.?x?\b|\br/o\b|rule[sd]?\s+out|\bno\b|\bnot\b|without|denies|negative|\brisk\b|screen|late[\s-]onset"
-    r"|mother|father|sibling|brother|sister|\?",
+    r"family|\bf\.?h\.?x?\b|\bno\b|\bnot\b|without|denies|negative|\brisk\b|screen|late[\s-]onset"
+    r"|mother|father|sibling|brother|sister",
     re.IGNORECASE,
 )
+_IN_DOUBT = re.compile(r"\br/o\b|rule[sd]?\s+out|\?", re.IGNORECASE)
 #: What a visit's text must say for a Tier B or C code to count (clinical.md 1.2).
 CONCERN_TEXT = re.compile(
     r"spasm|jerk|jack.?knife|startle|head (?:drop|nod)|stiffen|episodes|seizure|crunch", re.IGNORECASE
@@ -138,10 +140,26 @@ def _case(roles: frozenset[str], concept: Json, chart: Chart) -> CaseRole:
 
 def _text_only(concept: Json, chart: Chart) -> bool:
     """Named in words, with no coding in a system that the value sets know."""
-    if any(chart.codes.system(text(coding.get("system"))) for coding in objs(concept.get("coding"))):
+    if chart.knows_a_system_of(concept):
         return False
+    return _names_iess(concept) and not _IN_DOUBT.search(words_of([concept]))
+
+
+def _names_iess(concept: Json) -> bool:
     words = words_of([concept])
     return bool(IESS_TEXT.search(words)) and not _NOT_THE_CASE.search(words)
+
+
+def reason_roles(concepts: Sequence[Json], chart: Chart) -> frozenset[str]:
+    """The roles of a reason's codings. One in words alone that names the syndrome has `iess_text`, one that asks
+    whether it is the syndrome ("rule out West syndrome") `iess_question`."""
+    found = set(chart.roles_of(concepts))
+    for concept in concepts:
+        if _text_only(concept, chart):
+            found.add("iess_text")
+        elif not chart.knows_a_system_of(concept) and _names_iess(concept):
+            found.add("iess_question")
+    return frozenset(found)
 
 
 def _lenient(value: object, path: str, chart: Chart, problems: list[Unreadable]) -> DateRange | None:

@@ -64,6 +64,11 @@ class Amount:
     mg_per_day: float = 0.0
     mg_per_kg_day: float = 0.0
     days: float = 0.0
+    times: float = 1.0  # of one administration: how often a day its dosage says that it is due
+
+    def as_due(self) -> Amount:
+        """The day's amount when one administration is repeated as often as its dosage says ("10 mg QID")."""
+        return Amount(self.mg_per_day * self.times, self.mg_per_kg_day * self.times, self.days)
 
     def high_dose(self) -> bool:
         """At least 2 mg/kg a day, 20 mg a day, or 10 days' supply."""
@@ -100,15 +105,16 @@ def amount_of(body: Json, drug_words: str) -> Amount:
 
 def given_mg(body: Json, drug_words: str) -> Amount:
     """One administration: its dose in mg, to be summed over the day (mg/kg likewise)."""
-    mg, per_kg = 0.0, 0.0
+    mg, per_kg, times = 0.0, 0.0, 1.0
     for dosage in medication_dosages(body):
+        times = max(times, _times_a_day(dosage, {}))
         value, unit = _quantity(obj(dosage.get("dose")))
         more_mg, more_kg = _mg(value, unit, drug_words)
         if not (more_mg or more_kg):
             more_kg = _first(_PER_KG, text(dosage.get("text")))
             more_mg = 0.0 if more_kg else _first(_MG, text(dosage.get("text")))
         mg, per_kg = mg + more_mg, per_kg + more_kg
-    return Amount(mg, per_kg)
+    return Amount(mg, per_kg, times=times)
 
 
 def _supply_days(body: Json) -> float:

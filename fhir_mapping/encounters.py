@@ -52,8 +52,8 @@ _CLASS_WORDS = (
 #: Sources of admission outside this hospital (HL7 admit-source); `emd` is our own emergency department.
 _ADMITTED_FROM_ELSEWHERE = frozenset({"hosp-trans", "nursing", "psych", "rehab"})
 _LEFT_FOR_ELSEWHERE = frozenset({"other-hcf"})
-#: A participant of this type took no part in the care: who referred (v3-ParticipationType).
-_REFERRER = frozenset({"REF"})
+#: A participant of these types took no part in the care: who referred (v3-ParticipationType: referrer, referred by).
+_REFERRER = frozenset({"REF", "REFB"})
 EPISODE_GAP = timedelta(hours=24)
 
 

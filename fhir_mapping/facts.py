@@ -11,8 +11,9 @@ from fhir_mapping.conditions import Diagnosis, read_diagnosis
 from fhir_mapping.coverage import Cover, read_cover
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.encounters import Episode, Visit, episodes, read_visit
+from fhir_mapping.observations import OnsetReport, read_onset_report
 from fhir_mapping.referrals import Chain, Order, ReferralTask, chains, read_order, read_task
-from fhir_mapping.studies import Study, order_study, read_consult, read_procedure_study, read_report_study
+from fhir_mapping.studies import Study, order_study, read_consult, read_note, read_procedure_study, read_report_study
 from fhir_mapping.treatments import Course, courses, read_dose, read_injection
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Facts:
     appointments: tuple[NeurologyAppointment, ...]
     courses: tuple[Course, ...]
     covers: tuple[Cover, ...]
+    onset_reports: tuple[OnsetReport, ...]
 
 
 def read_facts(chart: Chart) -> Facts:
@@ -70,10 +72,21 @@ def read_facts(chart: Chart) -> Facts:
         tuple(chart.read("Task", read_task)),
         tuple(studies),
         tuple(item for order in done_orders if (item := order_study(order.resource, order.occurrence)) is not None),
-        tuple(_contacts(visits, chart.read("Procedure", read_consult), appointments)),
+        tuple(
+            _contacts(
+                visits,
+                [*chart.read("Procedure", read_consult), *chart.read("DiagnosticReport", read_note)],
+                appointments,
+            )
+        ),
         tuple(appointments),
         tuple(courses(doses)),
         tuple(chart.read("Coverage", read_cover)),
+        tuple(
+            report
+            for kind in ("Observation", "QuestionnaireResponse")
+            for report in chart.read(kind, read_onset_report)
+        ),
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fhir_mapping.treatments import Course
 
 _STEROID_WINDOW = (-1, 60)  # days around the diagnosis or EEG
+_IESS_REASON = frozenset({"iess_definite", "iess_text"})
 _REFUSED_TEXT = re.compile(r"refus|declin|object|against medical advice", re.IGNORECASE)
 
 
@@ -78,7 +79,7 @@ def is_first_line(course: Course, anchors: Sequence[DateRange], cases: frozenset
     if course.drug != "oral_steroid":
         return course.start.rule
     for dose in course.doses:
-        if "iess_definite" in dose.reason_roles or dose.reason_conditions & cases:
+        if dose.reason_roles & _IESS_REASON or dose.reason_conditions & cases:
             return f"{course.start.rule}a"
     if not any(_near(course.start.when, anchor) for anchor in anchors):
         return None
@@ -94,6 +95,8 @@ def _high_dose(course: Course) -> bool:
     by_day: dict[date, Amount] = {}
     for dose in course.doses:
         if dose.level == 0:
+            if dose.amount.as_due().high_dose():
+                return True
             sofar = by_day.get(dose.when.low, Amount())
             by_day[dose.when.low] = replace(
                 sofar,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fhir_mapping.elements import Unreadable, date_at, extensions, obj, objs, text
+from fhir_mapping.observations import interpreter_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -223,9 +224,9 @@ def _tag(concept: Json) -> str | None:
 
 
 def interpreter_of(chart: Chart, visits: Iterable[Resource]) -> str:
-    """Whether an interpreter is needed: by the Patient, else by any visit (yes before no); unknown when not told."""
+    """Whether an interpreter is needed: by the Patient, else by any visit or Observation (yes before no)."""
     said = [answer for patient in chart.patients for answer in _interpreter(patient, chart)]
-    said = said or [answer for visit in visits for answer in _interpreter(visit, chart)]
+    said = said or [answer for visit in visits for answer in _interpreter(visit, chart)] + interpreter_answers(chart)
     return "yes" if "yes" in said else ("no" if "no" in said else "unknown")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fhir_mapping import neurology
 from fhir_mapping.chart import words_of
+from fhir_mapping.conditions import reason_roles
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.elements import Unreadable, concept_of, date_at, obj, objs, status, text
 from fhir_mapping.releases import order_details, reasons, request_code
@@ -69,8 +70,8 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
         return None
     aim, evidence = _aim(resource, chart)
     concepts, references = reasons(body)
-    reason_roles = chart.roles_of(concepts)
-    if aim == "none" and not any(role.startswith("iess_") for role in reason_roles) and not references:
+    why = reason_roles(concepts, chart)
+    if aim == "none" and not any(role.startswith("iess_") for role in why) and not references:
         return None
     if written not in COUNTED_STATUS or intent not in COUNTED_INTENT:
         if written in {"", "unknown"} or not intent:
@@ -86,7 +87,7 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
         _occurrence(body, chart) if aim == "eeg" else None,
         chart.same_target(body.get("encounter") or body.get("context")),
         written,
-        reason_roles,
+        why,
         frozenset(target for target in targets if target),
     )
 

@@ -24,6 +24,7 @@ from fhir_mapping.lines import owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import LedgerLine, MappingSettings, Quarantined, Resource
 from fhir_mapping.newest import age_key, instant_of
+from fhir_mapping.observations import is_read
 from fhir_mapping.references import Identified, Target, identifier_keys, target_of, targets_in
 from fhir_mapping.scan import Scan
 from fhir_mapping.typed_scan import LARGE
@@ -209,7 +210,7 @@ class _Selecting:
         own = [
             resource
             for resource in self._bring(self._index.owned(owners, _COMPARTMENT))
-            if owners.intersection(owners_of(resource.body))
+            if owners.intersection(owners_of(resource.body)) and is_read(resource.body, self._codes)
         ]
         chosen = {(resource.type, resource.id): resource for resource in (*patients, *own)}
         chosen |= {(resource.type, resource.id): resource for resource in self._referenced(list(chosen.values()))}

@@ -173,6 +173,19 @@ def read_consult(resource: Resource, chart: Chart) -> Milestone | None:
     return Milestone(when, resource, "M5.6", certainty) if when is not None else None
 
 
+def read_note(resource: Resource, chart: Chart) -> Milestone | None:
+    """A consult note by neurology, as US Core's note exchange gives it: a DiagnosticReport (evidence 6 of 1.5)."""
+    body = resource.body
+    if status(body) not in DONE_REPORT or "consult_note" not in chart.roles_of([concept_of(body.get("code"))]):
+        return None
+    writers = (*objs(body.get("performer")), *objs(body.get("resultsInterpreter")))
+    by = [found for item in writers if (found := neurology.of_actor(item, resource, chart)).verdict == "neurology"]
+    if not by:
+        return None
+    when = chart.plausible(start_of(body, resource.type, REPORT_DATES, chart.timezone))
+    return Milestone(when, resource, "M5.6", by[0].certainty) if when is not None else None
+
+
 def order_study(resource: Resource, when: DateRange | None) -> Milestone | None:
     """A completed order for an EEG, when no study is on record: dated by its occurrence, never by the order."""
     return Milestone(when, resource, "M6.3", "order") if when is not None else None

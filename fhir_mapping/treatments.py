@@ -11,6 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from fhir_mapping.chart import Milestone, words_of
+from fhir_mapping.conditions import reason_roles
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.dosage import Amount, amount_of, given_mg, is_local
 from fhir_mapping.elements import concept_of, obj, objs, start_of, status, text
@@ -143,7 +144,7 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
         found[1],
         amount,
         is_local(body, words, form, chart),
-        chart.roles_of(codes),
+        reason_roles(codes, chart),
         frozenset(target for target in targets if target),
         _order_of(body, chart),
     )

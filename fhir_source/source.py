@@ -27,7 +27,11 @@ PATIENT_TYPES = (
     "MedicationStatement",
     "Appointment",
     "Task",
+    "Observation",
+    "QuestionnaireResponse",
 )
+#: Of these, only resources with a code that a rule reads are wanted: by this search parameter they are narrowed.
+CODED_TYPES = {"Observation": "code", "QuestionnaireResponse": "questionnaire"}
 #: Types that are pulled because one of the above refers to them.
 REFERENCED_TYPES = (
     "Practitioner",

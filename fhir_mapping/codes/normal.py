@@ -14,9 +14,15 @@ ORPHANET = "http://www.orpha.net"
 HPO = "http://human-phenotype-ontology.org"
 NUCC = "http://nucc.org/provider-taxonomy"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+NDC = "http://hl7.org/fhir/sid/ndc"
+ICD_10_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
+HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
 
 #: Systems whose codes carry a dot that many records leave out.
 DOTTED = frozenset({ICD_10_CM, ICD_10_WHO, ICD_9_CM})
+#: Systems whose codes are written in capitals, and found in both cases.
+_CAPITALS = frozenset({NUCC, ICD_10_PCS, HCPCS})
+_NDC_SEGMENTS = (5, 4, 2)  # labeler, product, package: the 11 digits that claims use
 _PREFIXED = {MONDO: "MONDO", ORPHANET: "ORPHA", HPO: "HP"}
 _DIGITS = re.compile(r"\d+")
 
@@ -35,7 +41,8 @@ def normal_code(system: str, code: str) -> str:
     """The code as the value sets spell it. `system` is the preferred URI.
 
     ICD codes get their dot and capitals (`g40822` is G40.822), CDC race numbers their hyphen (`20545` is 2054-5,
-    only in that system), ontology ids their prefix; all lose surrounding white space.
+    only in that system), ontology ids their prefix, drug numbers (NDC) the 11 digits of claims; all lose surrounding
+    white space.
     """
     text = code.strip()
     if system in (ICD_10_CM, ICD_10_WHO):
@@ -47,7 +54,18 @@ def normal_code(system: str, code: str) -> str:
     if system in _PREFIXED:
         digits = _DIGITS.search(text)
         return f"{_PREFIXED[system]}:{digits.group()}" if digits else text
-    return text.upper() if system == NUCC else text
+    if system == NDC:
+        return _ndc(text)
+    return text.upper() if system in _CAPITALS else text
+
+
+def _ndc(text: str) -> str:
+    """`62559-860-11` as 62559086011: each segment padded to its width. Ten digits without hyphens stay as they are."""
+    number, star, _ = text.partition("*")
+    if "-" not in number:
+        return text
+    segments = zip(number.split("-"), _NDC_SEGMENTS, strict=False)
+    return "".join(segment.zfill(width) for segment, width in segments) + star
 
 
 def _dotted(text: str, head: int) -> str:

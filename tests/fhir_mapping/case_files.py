@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.fhir_mapping.r5 import to_r5
 
 Json = dict[str, Any]
 CASES = Path(__file__).parents[1] / "cases"
+DATA = Path(__file__).parents[1] / "data"
 DEFAULTS = {"timezone": "America/New_York", "as_of": "2024-12-31"}
 
 
@@ -58,6 +60,8 @@ def _scene(name: str, case: Json, scene: Json, release: str) -> Scene:
     resources = {(item["resourceType"], item["id"]): item for item in case.get("resources", [])}
     resources |= {(item["resourceType"], item["id"]): item for item in scene.get("resources", [])}
     as_of = told.pop("as_of")
+    if "local_codes" in told:  # a file beside the tests
+        told["local_codes"] = DATA / told["local_codes"]
     settings = MappingSettings(
         source="case", fhir_version="R5" if release == "R5" else "R4", as_of=date.fromisoformat(as_of), **told
     )
@@ -90,7 +94,12 @@ def run(scene: Scene) -> MappedInfant:
     resources = [as_resource(body, line) for line, body in enumerate(scene.resources, start=1)]
     records = {record.infant: record for record in infant_records(resources)}
     assert scene.infant in records, f"no infant {scene.infant!r} in {scene.label}"
-    return map_infant(records[scene.infant], scene.settings, codes.load())
+    return map_infant(records[scene.infant], scene.settings, _codes(scene.settings.local_codes))
+
+
+@lru_cache
+def _codes(local: Path | None) -> codes.Codes:
+    return codes.load(local)
 
 
 def differences(mapped: MappedInfant, expect: Json) -> list[str]:

@@ -16,7 +16,7 @@ from fhir_source.errors import SettingsError
 
 CODES = codes.load()
 CPT = "http://www.ama-assn.org/go/cpt"
-KNOWN_HASH = "141aca4c"
+KNOWN_HASH = "fe99aaec"
 
 #: What a code of each system looks like; families end in *.
 SHAPES = {
@@ -25,7 +25,7 @@ SHAPES = {
     ICD_9_CM: r"\d{3}(\.\d{1,2})?",
     "http://snomed.info/sct": r"\d{6,18}",
     CPT: r"\d{5}",
-    "http://loinc.org": r"\d{1,5}-\d",
+    "http://loinc.org": r"(LA)?\d{1,5}-\d",
     "http://nucc.org/provider-taxonomy": r"\d{3}[0-9A-Z]{6}X",
     "http://www.nlm.nih.gov/research/umls/rxnorm": r"\d{2,7}",
     "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets": r"[A-Z]\d{4}",
