@@ -16,35 +16,61 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
+from fhir_mapping.likeness import likenesses
 from fhir_mapping.model import Conformance, Resource
 from fhir_source.source import FhirVersion
 
 _PACKAGES = {"R4": "fhir.resources.R4B", "R5": "fhir.resources"}
-#: Below this many resources the start of a worker (importing the models) costs more than it saves.
-_WORTH_A_WORKER = 50_000
-_CHUNK = 2_000
+#: Below this many unlike resources the start of a worker (importing the models) costs more than it saves.
+_WORTH_A_WORKER = 20_000
+_CHUNK = 1_000
 
 _Item = tuple[str, str, dict[str, Any]]
-_Verdict = tuple[str, str, tuple[str, ...]]
+_Verdict = tuple[str, ...]  # the paths
 
 
 def verdicts(
     resources: Iterable[Resource], fhir_version: FhirVersion, *, workers: int | None = None
 ) -> list[Conformance]:
-    """One verdict a resource, in the order given. `workers` processes share large sets (default: one a core)."""
+    """One verdict a resource, in the order given. `workers` processes share large sets (default: one a core).
+
+    Resources that are alike to the models (`likeness`) are judged once.
+    """
     items = [(resource.type, resource.id, resource.body) for resource in resources]
-    cores = (
-        workers
-        if workers is not None
-        else os.process_cpu_count()
-        if hasattr(os, "process_cpu_count")
-        else os.cpu_count()
-    )
-    if (cores or 1) < 2 or len(items) < _WORTH_A_WORKER:
-        return [Conformance(*verdict) for verdict in _judge(items, fhir_version)]
+    groups, unlike = _grouped(items)
+    judged = _judged([items[position] for position in unlike], fhir_version, workers or os.cpu_count() or 1)
+    return [
+        Conformance(kind, identity, judged[group]) for (kind, identity, _), group in zip(items, groups, strict=True)
+    ]
+
+
+def _grouped(items: Sequence[_Item]) -> tuple[list[int], list[int]]:
+    """For each item the number of its group of like ones; for each group the position of its first."""
+    groups: list[int] = []
+    unlike: list[int] = []
+    known: dict[bytes, int] = {}
+    for position, (_, _, body) in enumerate(items):
+        seen: list[bytes] = []
+        group = None
+        for digest in likenesses(body):
+            group = known.get(digest)
+            if group is not None:
+                break
+            seen.append(digest)
+        if group is None:
+            group = len(unlike)
+            unlike.append(position)
+        known.update(dict.fromkeys(seen, group))
+        groups.append(group)
+    return groups, unlike
+
+
+def _judged(items: Sequence[_Item], fhir_version: FhirVersion, workers: int) -> list[_Verdict]:
+    if workers < 2 or len(items) < _WORTH_A_WORKER:
+        return _judge(items, fhir_version)
     # Spawned, not forked: the engines' threads may hold locks that a forked child would wait for for ever.
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        return [Conformance(*verdict) for verdict in _shared(pool, items, fhir_version, 2 * (cores or 1))]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(_shared(pool, items, fhir_version, 2 * workers))
 
 
 def _shared(pool: Executor, items: Sequence[_Item], fhir_version: FhirVersion, ahead: int) -> Iterator[_Verdict]:
@@ -59,7 +85,7 @@ def _shared(pool: Executor, items: Sequence[_Item], fhir_version: FhirVersion, a
 
 
 def _judge(items: Sequence[_Item], fhir_version: FhirVersion) -> list[_Verdict]:
-    return [(kind, identity, paths_of_faults(kind, body, fhir_version)) for kind, identity, body in items]
+    return [paths_of_faults(kind, body, fhir_version) for kind, _, body in items]
 
 
 def paths_of_faults(kind: str, body: dict[str, Any], fhir_version: FhirVersion) -> tuple[str, ...]:

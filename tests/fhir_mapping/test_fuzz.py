@@ -19,6 +19,7 @@ from fhir_mapping.explain import explain, meanings
 from fhir_mapping.mapping import map_infant
 from fhir_mapping.model import MappedInfant
 from tests.fhir_mapping.case_files import Scene, as_resource, scenes
+from tests.fhir_mapping.mangling import places, put
 
 SCENES = scenes()
 EXAMPLES = int(os.environ.get("IESS_FUZZ_EXAMPLES", "300"))
@@ -34,29 +35,15 @@ JUNK: list[Any] = [
 ]  # fmt: skip
 
 
-def _places(body: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path] if path else []
-    items = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
-    for key, value in items:
-        found += _places(value, (*path, key))
-    return found
-
-
-def _put(body: Any, path: tuple[Any, ...], value: Any) -> None:
-    for key in path[:-1]:
-        body = body[key]
-    body[path[-1]] = value
-
-
 @st.composite
 def mangled(draw: st.DrawFn) -> tuple[Scene, list[dict[str, Any]]]:
     scene = draw(st.sampled_from(SCENES))
     bodies = [copy.deepcopy(body) for body in scene.resources]
     for _ in range(draw(st.integers(1, 4))):
         body = draw(st.sampled_from(bodies))
-        places = [path for path in _places(body) if path[0] not in ("resourceType", "id")]
-        if places:
-            _put(body, draw(st.sampled_from(places)), copy.deepcopy(JUNK[draw(st.integers(0, len(JUNK) - 1))]))
+        elements = [path for path in places(body) if path[0] not in ("resourceType", "id")]
+        if elements:
+            put(body, draw(st.sampled_from(elements)), copy.deepcopy(JUNK[draw(st.integers(0, len(JUNK) - 1))]))
     return scene, draw(st.permutations(bodies))
 
 
