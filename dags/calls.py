@@ -53,11 +53,16 @@ def settings() -> Settings:
     return load_settings()
 
 
+def connection(name: str) -> str:
+    """The id of the connection in which the credentials of a source may be."""
+    return f"fhir_{name}"
+
+
 def source(name: str) -> Source:
     """The source of the settings with the credentials of the connection `fhir_<name>`, when there is one."""
     base = settings().source(name)
     try:
-        return FhirHook(f"fhir_{name}").source(base)
+        return FhirHook(connection(name)).source(base)
     except AirflowNotFoundException:
         return base
 

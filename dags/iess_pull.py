@@ -1,10 +1,13 @@
 """### iess_pull
-Brings each source's FHIR resources into the landing zone, once a day; one mapped task a source.
+Brings each source's FHIR resources into the landing zone, once a day; one mapped task a source. While a Bulk Data
+export runs, its task is deferred and takes no worker slot; a retry goes on with the export that is running.
 
 * **When it fails**: the message says which source, what was kept and whether to run it again. A pull lands whole or
   not at all, so clearing the task is always safe. `iess doctor` checks servers and credentials.
 * **Credentials**: the connection `fhir_<source>` (type `fhir`), else the settings.
-* **Then**: the asset `iess_landed` starts `iess_timeline`.
+* **Pools**: a source with `pool` in its settings runs in that pool of Airflow's, the others in the default pool.
+* **Then**: each landed pull is an event of the asset `iess_landed`, which starts `iess_timeline`; a source that is down
+  or slow holds up no other.
 """
 
 from __future__ import annotations
@@ -15,8 +18,17 @@ import pendulum
 from airflow.sdk import Asset, CronTriggerTimetable, dag, task
 
 from dags import calls
+from dags.pulling import PullSource
+from pipeline.settings import DEFAULT_POOL
 
 LANDED = Asset(name="iess_landed", uri="iess://landing")
+
+
+@task
+def sources(pool: str) -> list[str]:
+    """The sources of the settings that run in this pool, by name."""
+    found: list[str] = calls.settings().pools()[pool]
+    return found
 
 
 @dag(
@@ -36,25 +48,17 @@ LANDED = Asset(name="iess_landed", uri="iess://landing")
     },
 )
 def iess_pull() -> None:
-    @task
-    def sources() -> list[str]:
-        """The sources of the settings, by name."""
-        return sorted(calls.settings().sources)
-
-    @task(map_index_template="{{ source }}", max_active_tis_per_dagrun=4, execution_timeout=timedelta(hours=12))
-    def pull(source: str) -> dict[str, object]:
-        """One source's pull, landed whole."""
-        from pipeline import steps
-
-        pulled: dict[str, object] = calls.call(steps.pull, calls.settings(), calls.source(source), calls.clock())
-        return pulled
-
-    @task(outlets=[LANDED])
-    def land(pulled: list[dict[str, object]]) -> list[str]:
-        """Say that pulls have landed: the asset's event starts the timeline."""
-        return [f"{one['source']}/{one['pull_id']}" for one in list(pulled)]
-
-    land(pull.expand(source=sources()))
+    # Known when the file is parsed, since a pool can't be mapped; the sources in it are mapped, as all else.
+    for pool in calls.settings().pools():
+        suffix = "" if pool == DEFAULT_POOL else f"_{pool}"
+        PullSource.partial(
+            task_id=f"pull{suffix}",
+            pool=pool,
+            map_index_template="{{ task.source_name }}",
+            max_active_tis_per_dagrun=4,
+            execution_timeout=timedelta(hours=12),
+            outlets=[LANDED],
+        ).expand(source_name=sources.override(task_id=f"sources{suffix}")(pool))
 
 
 iess_pull()

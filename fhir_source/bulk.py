@@ -57,15 +57,18 @@ class BulkPull:
         self._asked_since = earlier(since, self.source.overlap_seconds) if since else None
         self._progress = progress
 
-    async def run(self) -> Manifest:
-        """Raises PullIncomplete when the server reports errors or delivers less than it counted; see Transport."""
+    async def run(self, remembered: dict[str, Any] | None = None) -> Manifest:
+        """`remembered`: see `start`. Raises PullIncomplete when the server reports errors or delivers less than it
+        counted; see Transport.
+        """
         for _ in range(_EXPORTS):
-            status_url = await self.start()
+            status_url = await self.start(remembered)
             if "downloaded" not in self.writer.units:
                 try:
                     export = await self._wait(status_url)
                     await self._download(export)
                 except Gone:
+                    remembered = None
                     self._start_over("an export expired before it was downloaded; it was asked for again")
                     continue
                 await self._check_filters(export)

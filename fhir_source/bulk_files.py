@@ -21,6 +21,7 @@ from fhir_source.instants import parse
 from fhir_source.lines import resource_type
 from fhir_source.pacing import Pace
 from fhir_source.transport import Refused, Request, Transient
+from fhir_source.unpacking import Unpacker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ class _Lines:
         self._since = since
         self._read_errors = errors
         self._rest = bytearray()
-        self._unpack: zlib._Decompress | None = None
+        self._unpacker = Unpacker(packed=False)
 
     def restart(self, *, packed: bool) -> None:
         self.types.clear()
@@ -103,21 +104,25 @@ class _Lines:
         self.errors = 0
         self._rest = bytearray()
         self._spool.restart()
-        self._unpack = zlib.decompressobj(31) if packed else None
+        self._unpacker = Unpacker(packed=packed)
 
     def feed(self, chunk: bytes) -> None:
         """Raises Transient when a packed stream is damaged."""
         self.received += len(chunk)
         try:
-            self._take(self._unpack.decompress(chunk) if self._unpack else chunk)
+            self._take(self._unpacker.feed(chunk))
         except zlib.error:
             raise Transient("a file's gzip stream is damaged", ends_as=PullIncomplete) from None
 
     def close(self) -> None:
-        """Raises Transient when a packed stream was cut short."""
-        if self._unpack and not self._unpack.eof:
-            raise Transient("a file ended in the middle of its gzip stream", ends_as=PullIncomplete)
+        """Raises Transient when a packed stream or the last line was cut short."""
+        try:
+            self._take(self._unpacker.close())
+        except (EOFError, zlib.error):
+            raise Transient("a file ended in the middle of its gzip stream", ends_as=PullIncomplete) from None
         if self._rest:
+            if not _is_json(self._rest):
+                raise Transient("a file ended in the middle of a line", ends_as=PullIncomplete)
             self._take(b"\n")
 
     def _take(self, data: bytes) -> None:
@@ -191,10 +196,22 @@ class _Reader:
             return Transient("an OperationOutcome came instead of resources", ends_as=PullIncomplete)
         if self.file.role == "output" and wanted and set(types) - {wanted, "unknown"}:
             return Transient(f"a file of {wanted} holds another type", ends_as=SourceMisbehaved)
+        if self.file.role != "error" and 0 < types.total() == types["unknown"]:
+            return Transient("something came that is no FHIR resource", ends_as=PullIncomplete)
         if self.file.count is not None and types.total() != self.file.count:
             what = f"a file of {wanted or self.file.role} has {types.total()} rows of {self.file.count}"
             return Transient(what, ends_as=PullIncomplete)
         return None
+
+
+def _is_json(line: bytearray) -> bool:
+    if not line.strip():
+        return True
+    try:
+        orjson.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _severe_issues(line: bytes) -> int:

@@ -18,6 +18,7 @@ from fhir_source.inputs import Folder, Input
 from fhir_source.instants import iso, parse
 from fhir_source.landing import Manifest
 from fhir_source.lines import resource_type
+from fhir_source.unpacking import BOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,7 +128,7 @@ class _FileCopy:
         if len(text) > _LARGEST_DOCUMENT:
             raise self._unreadable(f"The JSON document is larger than {_LARGEST_DOCUMENT >> 20} MB")
         try:
-            rows, deleted = bundles.lines(text)
+            rows, deleted = bundles.lines(text.removeprefix(BOM))
         except bundles.NotFhir:
             self._notes.append(f"{self._file.name} is not a FHIR resource; it was left alone")
             return []
@@ -162,8 +163,10 @@ class _FileCopy:
 def _blocks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
     """Blocks of whole lines; the last gets the line end that its file lacks."""
     rest = b""
+    first = True
     while block := stream.read(_BLOCK):
-        block = rest + block
+        block = rest + (block.removeprefix(BOM) if first else block)
+        first = False
         end = block.rfind(b"\n") + 1
         rest = block[end:]
         if end:

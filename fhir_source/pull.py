@@ -32,12 +32,14 @@ def pull(
     now: datetime,
     cohort_codes: Sequence[tuple[str, str]],
     known_infants: Sequence[str] = (),
+    export: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Pull a source and commit it. Idempotent: a pull of this id that is committed is returned as it is.
 
     `since` is the watermark that the warehouse holds (an instant of the server's clock), None for everything.
-    `cohort_codes` are (system, code) pairs, `known_infants` ids of Patients; kind `search` only. `progress` is told
+    `cohort_codes` are (system, code) pairs, `known_infants` ids of Patients; kind `search` only. `export` is what
+    `start_export` returned, where that may have been on another machine. `progress` is told
     (type, rows) as they come. Raises a subclass of IessError; then there is no manifest, and the same call goes on
     with what is whole.
     """
@@ -49,12 +51,13 @@ def pull(
             committed = landing.find(source.name, pull_id)  # by the process that held the folder until now
             if committed:
                 return committed
+            since, known = writer.terms(since, known_infants)
             if source.kind == "files":
                 manifest = pull_folder(writer, source, since, now, progress)
             elif source.kind == "bulk":
-                manifest = asyncio.run(_bulk(source, writer, since, progress))
+                manifest = asyncio.run(_bulk(source, writer, since, export, progress))
             else:
-                manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known_infants, progress))
+                manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known, progress))
             return writer.commit(manifest)
 
 
@@ -90,6 +93,7 @@ def start_export(
     if landing.find(source.name, pull_id):
         return None
     with _landing_errors(source), landing.begin(source, pull_id) as writer:
+        since, _ = writer.terms(since, ())
         asyncio.run(_start(source, writer, since, remembered))
         return writer.units["export"].facts
 
@@ -105,9 +109,11 @@ async def _start(source: Source, writer: PullWriter, since: str | None, remember
         await BulkPull(transport, writer, since=since, progress=None).start(remembered)
 
 
-async def _bulk(source: Source, writer: PullWriter, since: str | None, progress: Progress | None) -> Manifest:
+async def _bulk(
+    source: Source, writer: PullWriter, since: str | None, export: dict[str, Any] | None, progress: Progress | None
+) -> Manifest:
     async with Transport(source) as transport:
-        return await BulkPull(transport, writer, since=since, progress=progress).run()
+        return await BulkPull(transport, writer, since=since, progress=progress).run(export)
 
 
 async def _search(

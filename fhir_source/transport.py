@@ -28,6 +28,7 @@ from fhir_source.errors import (
 from fhir_source.origins import origin
 from fhir_source.pacing import Limiter, Pace, retry_after
 from fhir_source.tls import check_url, is_certificate_fault, tls_context
+from fhir_source.unpacking import BOM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -148,7 +149,7 @@ class Transport:
 
     async def answer(self, response: httpx.Response) -> Answer:
         """Read an open response as JSON. Raises Transient when it isn't."""
-        raw = await self._whole(response)
+        raw = (await self._whole(response)).removeprefix(BOM)
         try:
             body = orjson.loads(raw) if raw.strip() else {}
         except ValueError:

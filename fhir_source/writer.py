@@ -25,7 +25,7 @@ from fhir_source.private import make_folder, open_file
 from fhir_source.stores import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _JOURNAL = ".journal.ndjson"
 _LOCK = ".lock"
-_QUESTION = "question"  # the unit that says what was asked for
+_QUESTION = "question"  # the unit that says what is asked for
+_TERMS = "terms"  # the unit that says what the warehouse held when the pull was begun
 _LEVEL = 1  # zlib: a third of the time of level 6 for a tenth more bytes, measured on FHIR NDJSON
 _BUFFER = 1 << 18
 _GZIP_WINDOW = 31  # zlib's code for: a gzip header without name or time, so that same rows give same bytes
@@ -107,13 +108,21 @@ class PullWriter:
         stored = self.units.get(_QUESTION)
         if stored and stored.facts["asked"] == asked:
             return
-        if self.units:
-            self.forget(*list(self.units))
+        self.start_over()
         self.record(_QUESTION, asked=asked)
 
     def start_over(self) -> None:
-        """Forget all that was landed for the question."""
-        self.forget(*(name for name in list(self.units) if name != _QUESTION))
+        """Forget all that was landed, and what of the server's this pull has started there."""
+        self.forget(*(name for name in list(self.units) if name not in (_QUESTION, _TERMS)))
+
+    def terms(self, since: str | None, known: Sequence[str]) -> tuple[str | None, list[str]]:
+        """The watermark and the infants with which this pull was begun.
+
+        It goes on with them when the warehouse has moved on meanwhile (the load of an earlier pull): they are older,
+        so nothing is missed, and what was whole, or an export under way, is not thrown away.
+        """
+        begun = self.units.get(_TERMS) or self.record(_TERMS, since=since, known=sorted(known))
+        return begun.facts["since"], begun.facts["known"]
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Make the pull count: the manifest is written last and atomically; then the traces of the work go."""

@@ -12,6 +12,14 @@ ResolutionKind = Literal["improved", "chance", "data-problem", "explained", "oth
 
 
 @dataclass(frozen=True)
+class NextPull:
+    """Under which id a source is pulled, and the watermark (instant of its server's clock) that it starts from."""
+
+    pull_id: str
+    since: str | None
+
+
+@dataclass(frozen=True)
 class Pulled:
     """One landed pull. `counts`: resources received, by type."""
 

@@ -25,6 +25,8 @@ from fhir_source.source import IN_SCOPE_TYPES, Auth, AuthKind, ExportLevel, Fhir
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: Variables of ours that are no settings.
 _OTHER_VARIABLES = {"IESS_CONFIG", "IESS_DEBUG", "IESS_THIRD_PARTY_DATA"}
+#: The pool that Airflow has by itself.
+DEFAULT_POOL = "default_pool"
 _CREDENTIALS = ("secret", "private_key", "password", "token")
 
 
@@ -86,6 +88,7 @@ class SourceSettings(BaseModel):
     max_poll_seconds: Annotated[float, Field(gt=0)] = 600.0
     export_hours: Annotated[float, Field(gt=0)] = 24.0
     tolerate_export_errors: bool = False
+    pool: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = DEFAULT_POOL
 
     @field_validator("timezone")
     @classmethod
@@ -102,14 +105,22 @@ class SourceSettings(BaseModel):
 
 
 class MappingOptions(BaseModel):
-    """The age window (days at the index) and a site's own rows for the value sets."""
+    """The age window (days at the index), a site's own rows for the value sets, and the rules that a site may choose."""
 
     model_config = ConfigDict(extra="forbid")
 
     min_age_days: Annotated[int, Field(ge=0)] = 14
     max_age_days: Annotated[int, Field(ge=1)] = 730
     local_codes: Path | None = None
+    race_standard: Literal["omb1997", "spd15"] = "omb1997"
+    race_text: bool = False
+    tetracosactide: bool = False
+    ambiguous_specialty: bool = False
     engine: Literal["duckdb", "spark"] = "duckdb"
+
+    def rules(self) -> dict[str, Any]:
+        """What fhir_mapping.model.MappingSettings takes of them."""
+        return self.model_dump(exclude={"engine"})
 
 
 class SurveillanceOptions(BaseModel):
@@ -174,6 +185,13 @@ class Settings(BaseSettings):
     def outbox_dir(self) -> Path:
         return self.surveillance.outbox_dir or self.home / "outbox"
 
+    def pools(self) -> dict[str, list[str]]:
+        """Names of the sources by the Airflow pool that they run in; the default pool is always among them."""
+        found: dict[str, list[str]] = {DEFAULT_POOL: []}
+        for name in sorted(self.sources):
+            found.setdefault(self.sources[name].pool, []).append(name)
+        return dict(sorted(found.items()))
+
     def source(self, name: str) -> Source:
         """The named source with its credentials; `SettingsError` when there is no such name."""
         found = self.sources.get(name)
@@ -186,7 +204,7 @@ class Settings(BaseSettings):
         return Source(
             name=name,
             auth=found.auth.resolve(),
-            **found.model_dump(exclude={"auth"}),
+            **found.model_dump(exclude={"auth", "pool"}),
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.airflow_home import AirflowFailed, create_metadata_database, environment, run_airflow
 from pipeline.database import database_url, open_warehouse
+from pipeline.settings import DEFAULT_POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,9 @@ def run_standalone(settings: Settings, config: Path, *, port: int, say: Callable
         log = settings.home / "airflow" / "standalone.log"
         say("Preparing Airflow's metadata database ...")
         run_airflow(["airflow", "db", "migrate"], variables, log)
+        for pool in sorted(set(settings.pools()) - {DEFAULT_POOL}):
+            # A task whose pool doesn't exist is never run. One slot: no two tasks ask the same server at once.
+            run_airflow(["airflow", "pools", "set", pool, "1", "IESS sources", "--include-deferred"], variables, log)
         process = _start(variables, log)
         stack.callback(_stop, process)
         _wait_until_up(process, port, log)

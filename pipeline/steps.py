@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from expectations import gate as gates
@@ -21,6 +21,7 @@ from fhir_mapping.mapping import map_infant
 from fhir_mapping.model import MappingSettings
 from fhir_mapping.newest import newest
 from fhir_mapping.select import InputFile, select
+from fhir_mapping.version import mapping_version
 from fhir_source.errors import UnreadableInput
 from fhir_source.landing import LandingZone
 from fhir_source.pull import pull as pull_source
@@ -29,7 +30,7 @@ from pipeline.database import database_url, open_warehouse
 from pipeline.gating import record_all
 from pipeline.hash_key import hash_key
 from pipeline.history import with_history
-from pipeline.records import Gated, LedgerEntry, Loaded, Mapped, Pulled, Selected
+from pipeline.records import Gated, LedgerEntry, Loaded, Mapped, NextPull, Pulled, Selected
 from warehouse import staging, state
 from warehouse.load import load as load_staged
 
@@ -58,21 +59,38 @@ def folder_source(folder: Path, *, timezone: str, fhir_version: FhirVersion | No
     return Source(name=name, kind="files", url=str(folder), timezone=timezone, fhir_version=fhir_version)
 
 
-def pull(settings: Settings, source: Source, clock: Clock, *, progress: Progress | None = None) -> Pulled:
-    """Bring what is new since the watermark into the landing zone; a pull that was interrupted is gone on with."""
-    landing = _landing(settings)
+def next_pull(settings: Settings, source: Source, clock: Clock) -> NextPull:
+    """Which pull comes next: the one that was interrupted, else a new one; and the watermark that it starts from."""
     with open_warehouse(settings) as engine:
-        since = state.watermark(engine, source.name)
+        return _next_pull(engine, settings, source, clock)
+
+
+def pull(
+    settings: Settings,
+    source: Source,
+    clock: Clock,
+    *,
+    begun: NextPull | None = None,
+    export: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Pulled:
+    """Bring what is new since the watermark into the landing zone; a pull that was interrupted is gone on with.
+
+    `begun` and `export` are those of an export that was started before (`fhir_source.pull.start_export`).
+    """
+    with open_warehouse(settings) as engine:
+        wanted = begun or _next_pull(engine, settings, source, clock)
         known = state.known_infants(engine, source.name)
         loaded = state.loaded_pulls(engine, source.name)
     manifest = pull_source(
         source,
-        landing,
-        pull_id=landing.resume(source.name, clock.pull_id),
-        since=since,
+        _landing(settings),
+        pull_id=wanted.pull_id,
+        since=wanted.since,
         now=clock.now,
         cohort_codes=_codes(settings).search_pairs(*COHORT_ROLES),
         known_infants=sorted(known),
+        export=export,
         progress=progress,
     )
     return Pulled(
@@ -114,7 +132,7 @@ def select_pull(settings: Settings, source: Source, pull_id: str, *, progress: P
             files = [file for pulled in earlier for file in _files(landing, pulled)]
             history = select(files, options, codes, known_infants=joined, only_known=True, engine=engine_name)
             selection = with_history(selection, history)
-        staging.stage_selection(engine, manifest, selection)
+        staging.stage_selection(engine, manifest, selection, mapping_version=mapping_version(options, codes))
     if progress:
         progress("selected", len(selection.resources))
     return Selected(
@@ -151,7 +169,9 @@ def map_pull(
             if progress:
                 progress("infants mapped", 1)
         conformance = verdicts(staged, manifest.fhir_version)
-        staging.stage_mapping(engine, source.name, pull_id, mapped, conformance, timezone=source.timezone)
+        staging.stage_mapping(
+            engine, source.name, pull_id, mapped, conformance, timezone=source.timezone, as_of=options.as_of
+        )
     return Mapped(
         source=source.name,
         pull_id=pull_id,
@@ -218,6 +238,11 @@ def loaded(settings: Settings, source: str) -> list[Loaded]:
     return [load_pull(settings, source, pull_id) for pull_id in pulls]
 
 
+def _next_pull(engine: Engine, settings: Settings, source: Source, clock: Clock) -> NextPull:
+    since = state.watermark(engine, source.name)
+    return NextPull(_landing(settings).resume(source.name, clock.pull_id), since)
+
+
 def _landing(settings: Settings) -> LandingZone:
     return LandingZone(settings.landing_root)
 
@@ -243,9 +268,7 @@ def _mapping_settings(
         timezone=source.timezone,
         fhir_version=manifest.fhir_version,
         as_of=as_of,
-        min_age_days=settings.mapping.min_age_days,
-        max_age_days=settings.mapping.max_age_days,
-        local_codes=settings.mapping.local_codes,
+        **settings.mapping.rules(),
     )
 
 

@@ -4,7 +4,7 @@ export.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,10 @@ class ExportOrder:
 class FhirBulkExportOperator(BaseOperator):
     """Start an export, wait for it in the triggerer, land its files; returns `{"source", "pull_id", "counts"}`.
 
-    The export's status URL is kept in the pull's folder and in the task's state store before the first look at it.
-    Override
-    `order` to decide at run time which export is meant (None: there is nothing to do), or give `source` and the rest.
-    With `download=False` only the wait is this task's; a later `pull` with the same id lands the files.
+    The export's status URL is kept in the pull's folder and in the task's state store before the first look at it: a
+    retry re-attaches to the running export, on whatever machine it runs.
+    Override `order` to decide at run time which export is meant, `trigger` to say where the triggerer finds the
+    credentials, `land` to do more with what comes; or give `source` and the rest.
     """
 
     template_fields: Sequence[str] = ("landing", "pull_id", "since", "fhir_conn_id")
@@ -64,7 +64,6 @@ class FhirBulkExportOperator(BaseOperator):
         pull_id: str = "",
         since: str | None = None,
         fhir_conn_id: str | None = None,
-        download: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,36 +72,47 @@ class FhirBulkExportOperator(BaseOperator):
         self.pull_id = pull_id
         self.since = since
         self.fhir_conn_id = fhir_conn_id
-        self.download = download
 
-    def order(self, context: Context) -> ExportOrder | None:
-        """The export of this run."""
+    def order(self, context: Context) -> ExportOrder:
+        """The export of this run. Asked once: what it says is kept with the export."""
         if self.source is None:
             raise errors.SettingsError("The operator has no source", next_step="give source, or override order")
         source = FhirHook(self.fhir_conn_id).source(self.source) if self.fhir_conn_id else self.source
         return ExportOrder(source, self.landing, self.pull_id, self.since, self.fhir_conn_id)
 
+    def trigger(self, order: ExportOrder, status_url: str) -> FhirExportTrigger:
+        """What waits."""
+        return FhirExportTrigger(to_plain(order.source), status_url, order.fhir_conn_id)
+
+    def land(self, order: ExportOrder, export: dict[str, Any] | None) -> Any:
+        """Download the finished export, or find that its pull is committed; the task's result."""
+        manifest = pull(
+            order.source,
+            LandingZone(order.landing),
+            pull_id=order.pull_id,
+            since=order.since,
+            now=datetime.now(UTC),  # kind `bulk` takes the server's time, never this one
+            cohort_codes=(),
+            export=export,
+        )
+        return {"source": manifest.source, "pull_id": manifest.pull_id, "counts": manifest.counts}
+
     def execute(self, context: Context) -> Any:
         """Start or attach, then defer."""
         with no_retry_when_useless():
-            order = self.order(context)
-            if order is None:
-                return None
-            store = context.get("task_state_store")
-            remembered = store.get(_KEY) if store is not None else None
+            order, export = self._begun(context)
             facts = start_export(
                 order.source,
                 LandingZone(order.landing),
                 pull_id=order.pull_id,
                 since=order.since,
-                remembered=remembered if isinstance(remembered, dict) else None,
+                remembered=export,
             )
             if facts is None:
-                return self._landed(order)
-            if store is not None:
-                store.set(_KEY, facts)
+                return self.land(order, export)
+            context["task_state_store"].set(_KEY, {"pull_id": order.pull_id, "since": order.since, "export": facts})
         return self.defer(
-            trigger=FhirExportTrigger(to_plain(order.source), facts["status_url"], order.fhir_conn_id),
+            trigger=self.trigger(order, facts["status_url"]),
             method_name="execute_complete",
             timeout=timedelta(hours=order.source.export_hours) + _MARGIN,
         )
@@ -112,26 +122,21 @@ class FhirBulkExportOperator(BaseOperator):
         wrong.
         """
         with no_retry_when_useless():
-            order = self.order(context)
             kind = _BY_NAME.get(event.get("error", ""), errors.PullIncomplete)
-            if order and (event["state"] == "gone" or kind is ExportFailed):
+            order, export = self._begun(context)
+            if event["state"] == "gone" or kind is ExportFailed:
                 forget_export(order.source, LandingZone(order.landing), pull_id=order.pull_id)
-                store = context.get("task_state_store")
-                if store is not None:
-                    store.delete(_KEY)
+                context["task_state_store"].delete(_KEY)
             if event["state"] == "failed":
                 raise kind(event["what"])
-            if order and event["state"] == "finished":
-                return self._landed(order) if self.download else None
+            if event["state"] == "finished":
+                return self.land(order, export)
         return self.execute(context)
 
-    def _landed(self, order: ExportOrder) -> dict[str, Any]:
-        manifest = pull(
-            order.source,
-            LandingZone(order.landing),
-            pull_id=order.pull_id,
-            since=order.since,
-            now=datetime.now(UTC),  # kind `bulk` takes the server's time, never this one
-            cohort_codes=(),
-        )
-        return {"source": manifest.source, "pull_id": manifest.pull_id, "counts": manifest.counts}
+    def _begun(self, context: Context) -> tuple[ExportOrder, dict[str, Any] | None]:
+        """The order, as it was when the export was started; and what was kept of the export."""
+        order = self.order(context)
+        kept: Any = context["task_state_store"].get(_KEY)
+        if not kept:
+            return order, None
+        return replace(order, pull_id=kept["pull_id"], since=kept["since"]), kept["export"]

@@ -37,15 +37,16 @@ class FhirExportTrigger(BaseTrigger):
             {"source": self.source, "status_url": self.status_url, "fhir_conn_id": self.fhir_conn_id},
         )
 
+    async def authorised(self, source: Source) -> Source:
+        """The source with its credentials. Override when they are not in a connection; must not block."""
+        return await FhirHook(self.fhir_conn_id).asource(source) if self.fhir_conn_id else source
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event: `{"state": "finished" | "gone"}`, or `{"state": "failed", "error": <type>, "what":
         <sentence>}`.
         """
         try:
-            source = from_plain(self.source)
-            if self.fhir_conn_id:
-                source = await FhirHook(self.fhir_conn_id).asource(source)
-            async with Transport(source) as transport:
+            async with Transport(await self.authorised(from_plain(self.source))) as transport:
                 await wait(transport, self.status_url)
             seen = {"state": "finished"}
         except Gone:

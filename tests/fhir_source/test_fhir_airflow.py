@@ -210,3 +210,34 @@ def test_the_landing_zone_is_untouched_by_a_refused_export(
     with pytest.raises(AirflowFailException):
         operator.execute({"task_state_store": Store()})  # type: ignore[typeddict-item]
     assert LandingZone(operator.landing).pulls("site") == []
+
+
+def test_the_dag_s_task_waits_in_the_triggerer_and_lands_on_another_worker(
+    faulty: FaultyServer, tmp_path: Path, warehouse_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import TaskDeferred
+
+    from dags.pulling import PullSource
+
+    config = tmp_path / "iess.toml"
+    site = f'kind = "bulk"\nurl = "{faulty.base_url}"\nmax_poll_seconds = 0.1\nmax_wait_seconds = 0.05\n'
+    config.write_text(f'home = "one"\n[sources.site]\n{site}pool = "fhir_site"\n')
+    for name, value in {
+        "IESS_CONFIG": str(config),
+        "IESS_NOW": "2026-11-23T07:00:00Z",
+        "IESS_DATABASE_URL": warehouse_url,
+        "AIRFLOW_CONN_FHIR_SITE": json.dumps({"conn_type": "fhir", "host": faulty.base_url, "password": "s3cret"}),
+    }.items():
+        monkeypatch.setenv(name, value)
+    task, store = PullSource(task_id="pull", source_name="site"), Store()
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute({"task_state_store": store})  # type: ignore[typeddict-item]
+    assert "s3cret" not in json.dumps(store)
+    event = _fire(deferred.value.trigger)
+    monkeypatch.setenv("IESS_NOW", "2026-11-23T09:00:00Z")
+    monkeypatch.setenv("IESS_LANDING", str(tmp_path / "another"))
+    landed = task.execute_complete({"task_state_store": store}, event)  # type: ignore[typeddict-item]
+    assert landed["pull_id"] == PULL
+    assert landed["counts"] == EVERYTHING
+    assert len(faulty.requests("$export")) == 1
+    assert {seen.token for seen in faulty.requests("/bulk-status/")} == {"Bearer s3cret"}

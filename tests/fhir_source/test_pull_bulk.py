@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ def exporting(pulling: Callable[..., Manifest]) -> Callable[..., Manifest]:
 def assert_whole(landing: LandingZone, manifest: Manifest) -> None:
     landing.verify(manifest)
     assert manifest.counts == EVERYTHING
-    ids = {orjson.loads(line)["id"] for _, path in landing.paths(manifest) for line in read_lines(path)}
+    lines = [line for _, path in landing.paths(manifest) for line in read_lines(path)]
+    ids = {orjson.loads(line)["id"] for line in lines if line.strip()}
     assert len(ids) == sum(EVERYTHING.values())
 
 
@@ -72,6 +74,15 @@ def _soon(seen: Seen, reply: Reply) -> Reply:
     return Reply(202, {"retry-after": str(int((time.time() + 3600) * 1000)), "x-progress": "half"}, b"half way")
 
 
+def _cut_in_a_line(seen: Seen, reply: Reply) -> Reply:
+    """As many lines as were counted, the last of them not whole, and a length that fits."""
+    return Reply(200, reply.headers, reply.body.rstrip()[:-9])
+
+
+def _a_page_of_html(seen: Seen, reply: Reply) -> Reply:
+    return Reply(200, {"content-type": "text/html"}, b"<html>\n<body>Sign in</body>\n</html>\n")
+
+
 PASSING = {
     "kick-off 429": Fault(KICK_OFF, status(429, retry_after="0"), times=2),
     "kick-off 503": Fault(KICK_OFF, status(503), times=2),
@@ -85,6 +96,8 @@ PASSING = {
     "file is an OperationOutcome": Fault(at("/Encounter.ndjson"), _outcome, times=2),
     "file shorter than counted": Fault(at("/Encounter.ndjson"), _short, times=2),
     "file of another type": Fault(at("/Encounter.ndjson"), _other_type, times=2),
+    "file of a line cut short": Fault(at("/Encounter.ndjson"), _cut_in_a_line, times=2),
+    "file of HTML": Fault(at("/Encounter.ndjson"), _a_page_of_html, times=2),
     "file packed": Fault(FILES, packed(), times=99),
     "file packed and cut": Fault(at("/Encounter.ndjson"), packed(0.5), times=2),
     "file expired": Fault(at("/Encounter.ndjson"), _expired),
@@ -201,6 +214,35 @@ def test_a_resource_of_40_mb_passes(
     [(file, path)] = [pair for pair in landing.paths(manifest) if pair[0].type == "Coverage"]
     assert file.rows == EVERYTHING["Coverage"]
     assert max(len(line) for line in read_lines(path)) > 40_000_000
+
+
+def _members(body: bytes) -> bytes:
+    return b"".join(gzip.compress(line + b"\n") for line in body.splitlines())
+
+
+WAYS_TO_WRITE: dict[str, Callable[[bytes], bytes]] = {
+    "stored packed": gzip.compress,
+    "packed in several members": _members,
+    "byte order mark": lambda body: b"\xef\xbb\xbf" + body,
+    "packed, byte order mark": lambda body: gzip.compress(b"\xef\xbb\xbf" + body),
+    "line ends of Windows": lambda body: body.replace(b"\n", b"\r\n"),
+    "blank lines": lambda body: b"\n" + body.replace(b"\n", b"\n\n  \n"),
+    "no last line end": lambda body: body.rstrip(),
+}
+
+
+@pytest.mark.parametrize("transfer", [False, True], ids=["", "packed again"])
+@pytest.mark.parametrize("way", WAYS_TO_WRITE)
+def test_files_are_written_in_many_ways(
+    way: str, transfer: bool, faulty: FaultyServer, exporting: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    faulty.faults.append(
+        Fault(FILES, lambda seen, reply: Reply(200, reply.headers, WAYS_TO_WRITE[way](reply.body)), times=99)
+    )
+    if transfer:
+        faulty.faults.append(Fault(FILES, packed(), times=99))
+    assert_whole(landing, exporting(faulty.base_url))
+    assert max(Counter(path for path, _ in faulty.sent if path.endswith(".ndjson")).values()) == 1
 
 
 def test_a_file_that_stays_short_is_incomplete(

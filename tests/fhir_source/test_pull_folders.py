@@ -111,6 +111,18 @@ def test_an_empty_folder_is_one_clear_error(
     assert not probe(Source(name="site", kind="files", url=str(folder))).ok
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_byte_order_mark_is_taken_off(
+    pack: Callable[[bytes], bytes], folder: Path, copying: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    mark = b"\xef\xbb\xbf"
+    (folder / "Patient.ndjson").write_bytes(pack(mark + b"\r\n".join(LINES)))
+    (folder / "one.json").write_bytes(pack(mark + LINES[0]))
+    manifest = copying(folder)
+    assert manifest.counts == {"Patient": 3}
+    assert landed(landing, manifest)["Patient.ndjson"] == [LINES[0] + b"\r\n", LINES[1] + b"\n"]
+
+
 def test_an_empty_file_is_said(folder: Path, copying: Callable[..., Manifest]) -> None:
     (folder / "Patient.ndjson").write_bytes(b"")
     (folder / "Encounter.ndjson").write_bytes(b'{"resourceType":"Encounter","id":"1"}\n')
