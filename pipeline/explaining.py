@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
@@ -18,21 +17,16 @@ from warehouse import state
 from warehouse.errors import InfantUnknown, translated
 
 if TYPE_CHECKING:
-    from pipeline.clock import Clock
     from pipeline.settings import Settings
 
-#: How the source's dates were read at its last load, and how far its data reached before it.
+#: How the source's dates were read at its last load, and up to which day its open waits were counted.
 _LAST_LOAD = text(
-    """
-    SELECT p.fhir_version, p.timezone, CAST(p.transaction_time AS timestamptz) AS instant,
-           (SELECT max(q.data_through) FROM ops.pull q
-             WHERE q.source = p.source AND q.sequence < p.sequence) AS before
-      FROM ops.pull p WHERE p.source = :source ORDER BY p.sequence DESC LIMIT 1
-    """
+    "SELECT fhir_version, timezone, coalesce(as_of, data_through) AS as_of FROM ops.pull "
+    "WHERE source = :source ORDER BY sequence DESC LIMIT 1"
 )
 
 
-def explain(settings: Settings, source: str, infant: str, clock: Clock) -> str:
+def explain(settings: Settings, source: str, infant: str) -> str:
     """The infant's timeline in words, mapped anew from what the warehouse holds. PHI: for the clinical role only.
 
     `infant` may be the id of a Patient that was merged into another. Raises InfantUnknown.
@@ -43,12 +37,11 @@ def explain(settings: Settings, source: str, infant: str, clock: Clock) -> str:
         resources, _ = newest(state.current_resources(engine, source, [infant], staged=False) if last else [])
     for record in infant_records(resources):
         if last and infant in (record.infant, *(patient.id for patient in record.merged)):
-            reached = last.instant.astimezone(ZoneInfo(last.timezone or "UTC")).date()
             mapping = MappingSettings(
                 source=source,
                 timezone=last.timezone or "UTC",
                 fhir_version=last.fhir_version,
-                as_of=min(max(reached, last.before or reached), clock.today),
+                as_of=last.as_of,
                 min_age_days=settings.mapping.min_age_days,
                 max_age_days=settings.mapping.max_age_days,
                 local_codes=settings.mapping.local_codes,

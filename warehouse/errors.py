@@ -100,6 +100,12 @@ class SourceChanged(IessError):
     exit_code = 36
 
 
+class ClockWentBack(IessError):
+    """A clock shows an earlier time than before: the source's, or this machine's."""
+
+    exit_code = 37
+
+
 _KEPT = "the database is as it was before this step"
 
 

@@ -20,7 +20,7 @@ _SERVER_CLOCK: dict[str, dict[str, str | None]] = {
         "body": "(t.body::jsonb - 'meta')",
     },
     "clinical.referral_timeline": {"valid_from": None, "valid_to": None},
-    "ops.pull": {"transaction_time": None, "known_at": None, "data_through": None},
+    "ops.pull": {"transaction_time": None, "known_at": None, "data_through": None, "as_of": None},
     "ops.watermark": {"transaction_time": None, "instant": None},
 }
 

@@ -45,6 +45,27 @@ def replace(
     return opened, closed
 
 
+def extend(connection: Connection, source: str, pull_id: str) -> None:
+    """Move the censor date of those who were not mapped again to the day that the source's data now reach.
+
+    They wait for nothing, so that it is no news of theirs, and opens no row: it is what mapping them again would say.
+    Death and a transfer out stand in the evidence, and hold; so does the second birthday.
+    """
+    connection.execute(
+        text(
+            """
+            UPDATE clinical.referral_timeline t
+               SET censored_on = least(p.as_of, (t.birth_date + interval '24 months')::date)
+              FROM ops.stg_pull p
+             WHERE p.source = :source AND p.pull_id = :pull_id AND t.source = :source AND t.valid_to IS NULL
+               AND t.evidence -> 'censored' IS NULL AND t.censored_on < p.as_of
+               AND t.censored_on < (t.birth_date + interval '24 months')::date
+            """
+        ),
+        {"source": source, "pull_id": pull_id},
+    )
+
+
 def _replace_events(connection: Connection, key: dict[str, Any]) -> None:
     connection.execute(
         text("DELETE FROM clinical.milestone_event WHERE source = :source AND infant = ANY(:infants)"), key

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from sqlalchemy import Connection, Engine, text
 
+from fhir_mapping.newest import instant_of
 from warehouse import history, keys, resources, staging, state
-from warehouse.errors import ConservationViolated, SourceChanged, StagingStale, translated
+from warehouse.errors import ClockWentBack, ConservationViolated, SourceChanged, StagingStale, translated
 
 if TYPE_CHECKING:
     from fhir_source.landing import Manifest
@@ -54,7 +55,7 @@ def load(engine: Engine, manifest: Manifest, *, hash_key: bytes, replay: bool = 
 
     A replay (after a rule changed) loads the pull, staged anew, as a further attempt with a ledger of its own.
     Raises StagingStale when the pull isn't staged and mapped upon the source's last load, ConservationViolated when the
-    counts don't add up, SourceChanged, LoadLocked when another load takes too long, HashKeyChanged,
+    counts don't add up, SourceChanged, ClockWentBack, LoadLocked when another load takes too long, HashKeyChanged,
     DatabaseUnreachable, DatabaseFull, RoleRefused.
     """
     source, pull_id = manifest.source, manifest.pull_id
@@ -69,12 +70,14 @@ def load(engine: Engine, manifest: Manifest, *, hash_key: bytes, replay: bool = 
         _require_mapped(connection, source, pull_id)
         _require_same_zone(connection, source, pull_id)
         instant = staging.transaction_instant(manifest)
+        _require_later_than_asked(manifest, instant)
         known_at = _known_at(connection, source, instant)
         erased = resources.drop_erased(connection, source, pull_id)
         touched = state.touched(connection, source, pull_id) | _mapped(connection, source, pull_id)
         fates = resources.load(connection, source, pull_id, instant)
         ledger = _ledger(connection, source, pull_id, fates, erased)
         opened, closed = history.replace(connection, source, pull_id, touched, known_at, hash_key)
+        history.extend(connection, source, pull_id)
         _record(connection, manifest, attempt + 1, known_at, ledger, (len(touched), opened, closed))
         staging.clear(connection, source, pull_id)
         return _report(connection, source, pull_id)
@@ -121,6 +124,22 @@ def _require_same_zone(connection: Connection, source: str, pull_id: str) -> Non
             source=source,
             kept="the landed pull; the warehouse is as it was",
             next_step=f"set the time zone back to {former}, or load the site under a new source name",
+        )
+
+
+def _require_later_than_asked(manifest: Manifest, instant: datetime) -> None:
+    """A server that answers from before the instant that it was asked about has had its clock put back.
+
+    What changes until it is there again would be stamped before the watermark, and never asked for.
+    """
+    since = instant_of(manifest.since)
+    if since is not None and since > instant:
+        raise ClockWentBack(
+            f"The source's clock went back: pull {manifest.pull_id} asked for changes since {manifest.since}, and its "
+            f"server says that it is {manifest.transaction_time}",
+            source=manifest.source,
+            kept="the landed pull; the warehouse and its watermark are as they were",
+            next_step="have the server's clock set right; what it stamped meanwhile comes with a pull of everything",
         )
 
 
@@ -197,10 +216,11 @@ def _record(
     connection.execute(
         text(
             "INSERT INTO ops.pull (source, pull_id, attempt, sequence, kind, since, transaction_time, known_at, "
-            "fhir_version, timezone, complete, data_through, infants, timelines_opened, timelines_closed) "
+            "fhir_version, timezone, complete, data_through, as_of, mapping_version, infants, timelines_opened, "
+            "timelines_closed) "
             "SELECT :source, :pull_id, :attempt, (SELECT coalesce(max(sequence), 0) + 1 FROM ops.pull "
             "WHERE source = :source), :kind, :since, :transaction_time, :known_at, :fhir_version, timezone, "
-            ":complete, data_through, :infants, :opened, :closed FROM ops.stg_pull "
+            ":complete, data_through, as_of, mapping_version, :infants, :opened, :closed FROM ops.stg_pull "
             "WHERE source = :source AND pull_id = :pull_id"
         ),
         {

@@ -10,7 +10,7 @@ import orjson
 from fhir_mapping.contract import record_of
 from fhir_mapping.lines import owners_of
 from fhir_mapping.newest import instant_of, version_number
-from fhir_mapping.references import identifier_keys, references_in, target_of
+from fhir_mapping.references import identifier_keys, targets_in
 from fhir_source.source import REFERENCED_TYPES
 from warehouse.schema.contract import content_names
 
@@ -61,17 +61,24 @@ def resource_row(source: str, pull_id: str, resource: Resource) -> tuple[object,
 
 
 def _reference_keys(resource: Resource, owners: list[str]) -> Iterator[str]:
-    """Shared resources that it refers to; Patients by link, by identifier, or beside the first owner."""
-    for reference in references_in(resource.body):
-        target = target_of(reference)
-        if target is None:
-            continue
-        if target.type in REFERENCED_TYPES or (target.type == "Patient" and resource.type == "Patient"):
+    """Shared resources that it refers to, by id or identifier; Patients by link, or beside the first owner.
+
+    What others may refer to by identifier (Patients and shared resources) is known by its own identifiers too.
+    """
+    shared = resource.type in REFERENCED_TYPES
+    for target in targets_in(resource.body):
+        if target.id.startswith("?"):
+            if target.type in REFERENCED_TYPES or not target.type:
+                yield f"{target.type}{target.id}"
+        elif target.type in REFERENCED_TYPES or (target.type == "Patient" and resource.type == "Patient"):
             yield f"{target.type}/{target.id}"
         elif not target.type:
             yield f"?/{target.id}"  # `urn:uuid:...` does not say what it points to
-    if resource.type == "Patient":
-        yield from (f"Patient?{key}" for key in identifier_keys(resource.body.get("identifier")))
+    if shared or resource.type == "Patient":
+        for key in identifier_keys(resource.body.get("identifier")):
+            yield f"{resource.type}?{key}"
+            if shared:
+                yield f"?{key}"  # as a reference has it that does not tell the type
     literal = [owner for owner in owners if not owner.startswith("?")]
     yield from (f"Patient/{owner}" for owner in literal[1:])
     yield from (f"Patient{owner}" for owner in owners if owner.startswith("?"))

@@ -18,7 +18,7 @@ from warehouse.staged_rows import RESOURCE_COLUMNS, clean, resource_row, timelin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from fhir_mapping.model import Conformance, MappedInfant, Quarantined
     from fhir_mapping.select import Selection
@@ -48,10 +48,14 @@ _EVENT_COLUMNS = (
 _LEDGER_COLUMNS = ("received", "in_scope", "out_of_scope", "superseded", "deleted", "quarantined")
 
 
-def stage_selection(engine: Engine, manifest: Manifest, selection: Selection) -> None:
+def stage_selection(
+    engine: Engine, manifest: Manifest, selection: Selection, *, mapping_version: str | None = None
+) -> None:
     """Stage the selected resources, deletions, findings and counts of a pull, in one transaction.
 
     Of a resource that the warehouse holds just so, only the key is staged: a pull without a change costs little.
+    `mapping_version` (`fhir_mapping.version`) says by which rules the pull is to be mapped: other rules than those of
+    the source's last load touch every infant of the source.
     """
     key = (manifest.source, manifest.pull_id)
     with translated(manifest.source), engine.begin() as connection:
@@ -96,14 +100,15 @@ def stage_selection(engine: Engine, manifest: Manifest, selection: Selection) ->
         )
         connection.execute(
             text(
-                "INSERT INTO ops.stg_pull (source, pull_id, transaction_time, data_through) "
-                "VALUES (:source, :pull_id, :instant, :data_through)"
+                "INSERT INTO ops.stg_pull (source, pull_id, transaction_time, data_through, mapping_version) "
+                "VALUES (:source, :pull_id, :instant, :data_through, :mapping_version)"
             ),
             {
                 "source": key[0],
                 "pull_id": key[1],
                 "instant": transaction_instant(manifest),
                 "data_through": selection.data_through,
+                "mapping_version": mapping_version,
             },
         )
 
@@ -116,10 +121,12 @@ def stage_mapping(
     verdicts: Iterable[Conformance],
     *,
     timezone: str | None = None,
+    as_of: date | None = None,
 ) -> None:
     """Stage milestones, timelines, exclusions and verdicts of a pull whose selection is staged, in one transaction.
 
-    `timezone` is the IANA zone that local dates were counted in; the load refuses another than before.
+    `timezone` is the IANA zone that local dates were counted in; the load refuses another than before. `as_of` is the
+    local date up to which open waits were counted.
     Raises StagingStale when the pull isn't staged.
     """
     key = (source, pull_id)
@@ -159,11 +166,11 @@ def stage_mapping(
         _stage_quarantine(connection, key, "map", ((item, one.infant) for one in infants for item in one.quarantined))
         updated = connection.execute(
             text(
-                "UPDATE ops.stg_pull SET timezone = :timezone, mapped_after = "
+                "UPDATE ops.stg_pull SET timezone = :timezone, as_of = :as_of, mapped_after = "
                 "(SELECT coalesce(max(sequence), 0) FROM ops.pull WHERE source = :source) "
                 "WHERE source = :source AND pull_id = :pull_id"
             ),
-            {"source": source, "pull_id": pull_id, "timezone": timezone},
+            {"source": source, "pull_id": pull_id, "timezone": timezone, "as_of": as_of},
         )
         if updated.rowcount == 0:
             raise StagingStale(
@@ -228,8 +235,9 @@ def transaction_instant(manifest: Manifest) -> datetime:
 def touched_infants(engine: Engine, source: str, pull_id: str) -> frozenset[str]:
     """Patient ids whose timeline a staged pull may change, with all Patients that are linked to them.
 
-    Those with a resource in the pull, those who lose one by a deletion, those who refer to a practitioner,
-    organization, place or medicine that changed, and those who were still waiting when their data ended.
+    Those with a new or changed resource in the pull, those who lose one by a deletion, those who refer to a
+    practitioner, organization, place or medicine that changed, and those who were still waiting when their data ended.
+    All infants of the source when the rules are other ones than those of its last load.
     """
     with translated(source), engine.connect() as connection:
         return state.touched(connection, source, pull_id)

@@ -19,18 +19,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date, datetime
 
-#: Who was still waiting on the last day that the data reached: they have waited longer since.
+#: Who was still waiting on the last day that was counted to, and so has waited longer since; and those of whom
+#: something is recorded for a later day, which may have come by now.
 _WAITING = f"""
     SELECT t.infant FROM clinical.referral_timeline t
      WHERE t.source = :source AND t.valid_to IS NULL
-       AND 'censored' IN ({", ".join(f"t.status_{interval.name}" for interval in INTERVALS)})
-       AND t.censored_on >= (SELECT max(p.data_through) FROM ops.pull p WHERE p.source = :source)
+       AND ('censored' IN ({", ".join(f"t.status_{interval.name}" for interval in INTERVALS)})
+            AND t.censored_on >= (SELECT max(coalesce(p.as_of, p.data_through)) FROM ops.pull p
+                                   WHERE p.source = :source)
+            OR 'date_after_horizon' = ANY(string_to_array(t.flags, ';')))
 """  # noqa: S608 - our own names
 _INTEGERS = [
     *(column.name for column in COLUMNS if column.type == "int"),
     *(attribute.name for attribute in ATTRIBUTES if attribute.type == "int"),
     "deprivation_quintile",
 ]
+
+
+#: Every way in which others refer to a shared resource `r`: by type and id, by a bare id (`urn:uuid:`), and by each of
+#: its identifiers, with its type or without.
+_KNOWN_BY = """LATERAL (
+    SELECT r.resource_type || '/' || r.resource_id AS key
+    UNION ALL SELECT '?/' || r.resource_id
+    UNION ALL SELECT unnest(ARRAY[own, substr(own, length(r.resource_type) + 1)])
+      FROM unnest(r.reference_keys) AS own WHERE starts_with(own, r.resource_type || '?')) AS known"""
+_STAGED_PATIENTS = """
+    UNION ALL
+    SELECT resource_id, reference_keys FROM clinical.stg_resource
+     WHERE source = :source AND resource_type = 'Patient'"""
 
 
 def known_infants(engine: Engine, source: str) -> frozenset[str]:
@@ -56,15 +72,19 @@ def current_resources(engine: Engine, source: str, infants: Iterable[str], *, st
         members = sorted(linked(connection, source, infants, staged=staged))
         rows = connection.execute(
             text(
-                """
-                WITH member AS (
+                f"""
+                WITH patient AS (
+                    SELECT resource_id, reference_keys FROM clinical.resource
+                     WHERE source = :source AND resource_type = 'Patient'
+                    {_STAGED_PATIENTS if staged else ""}
+                ), member AS (
                     SELECT unnest(CAST(:members AS text[])) AS id
                 ), known_by AS (
                     SELECT 'Patient/' || id AS key FROM member
                     UNION
-                    SELECT key FROM clinical.resource r
-                      JOIN member ON r.resource_id = member.id, unnest(r.reference_keys) AS key
-                     WHERE r.source = :source AND r.resource_type = 'Patient' AND starts_with(key, 'Patient?')
+                    SELECT key FROM patient JOIN member ON patient.resource_id = member.id,
+                           unnest(patient.reference_keys) AS key
+                     WHERE starts_with(key, 'Patient?')
                 ), own AS (
                     SELECT r.resource_type, r.resource_id FROM clinical.resource r
                       JOIN member ON r.infant = member.id WHERE r.source = :source
@@ -80,7 +100,7 @@ def current_resources(engine: Engine, source: str, infants: Iterable[str], *, st
                   FROM clinical.resource r JOIN own USING (resource_type, resource_id)
                  WHERE r.source = :source AND NOT r.deleted
                  ORDER BY r.resource_type, r.resource_id
-                """
+                """  # noqa: S608 - our own SQL
             ),
             {"source": source, "members": members, "shared": list(REFERENCED_TYPES)},
         )
@@ -90,24 +110,18 @@ def current_resources(engine: Engine, source: str, infants: Iterable[str], *, st
         ]
 
 
-_STAGED_PATIENTS = """
-                        UNION ALL
-                        SELECT resource_id, reference_keys FROM clinical.stg_resource
-                         WHERE source = :source AND resource_type = 'Patient'"""
-
-
 def linked(connection: Connection, source: str, infants: Iterable[str], *, staged: bool = True) -> frozenset[str]:
     """These Patient ids with all that Patient.link joins them to, in stored and, unless told not to, staged ones."""
     rows = connection.execute(
         text(
             f"""
             WITH RECURSIVE edge AS (
-                SELECT resource_id AS one, substr(key, 9) AS other
+                SELECT resource_id AS one, split_part(key, '/', 2) AS other
                   FROM (SELECT resource_id, reference_keys FROM clinical.resource
                          WHERE source = :source AND resource_type = 'Patient'
                         {_STAGED_PATIENTS if staged else ""}) patient,
                        unnest(reference_keys) AS key
-                 WHERE starts_with(key, 'Patient/')
+                 WHERE starts_with(key, 'Patient/') OR starts_with(key, '?/')
             ), both_ways AS (
                 SELECT one, other FROM edge UNION SELECT other, one FROM edge
             ), member AS (
@@ -127,7 +141,7 @@ def touched(connection: Connection, source: str, pull_id: str) -> frozenset[str]
     """See `warehouse.staging.touched_infants`."""
     rows = connection.execute(
         text(
-            """
+            f"""
             WITH arrived AS (
                 SELECT s.resource_type, s.resource_id, s.infant, s.reference_keys
                   FROM clinical.stg_resource s
@@ -149,14 +163,17 @@ def touched(connection: Connection, source: str, pull_id: str) -> frozenset[str]
             ), near AS (
                 -- A role belongs to its practitioner: who refers to the practitioner is concerned too.
                 SELECT ARRAY(
-                    SELECT resource_type || '/' || resource_id FROM changed_shared
-                    UNION SELECT '?/' || resource_id FROM changed_shared
+                    SELECT key FROM changed_shared r, {_KNOWN_BY}
                     UNION SELECT unnest(reference_keys) FROM changed_shared WHERE resource_type = 'PractitionerRole'
                 ) AS keys
             ), far AS (
                 SELECT near.keys || ARRAY(
-                    SELECT r.resource_type || '/' || r.resource_id FROM clinical.resource r
+                    SELECT key FROM clinical.resource r, {_KNOWN_BY}
                      WHERE r.source = :source AND r.resource_type = ANY(:shared) AND r.reference_keys && near.keys
+                    UNION
+                    SELECT key FROM unnest(near.keys) AS named
+                      JOIN clinical.resource r ON (r.source, r.resource_type, r.resource_id)
+                         = (:source, split_part(named, '/', 1), split_part(named, '/', 2)), {_KNOWN_BY}
                 ) AS keys FROM near
             ), owner_keys AS (
                 SELECT unnest(reference_keys) AS key FROM arrived WHERE NOT resource_type = ANY(:shared)
@@ -165,8 +182,10 @@ def touched(connection: Connection, source: str, pull_id: str) -> frozenset[str]
             )
             SELECT infant FROM arrived WHERE infant IS NOT NULL
             UNION
-            SELECT infant FROM clinical.stg_unchanged
-             WHERE source = :source AND pull_id = :pull_id AND infant IS NOT NULL
+            SELECT r.infant FROM clinical.resource r
+              JOIN ops.stg_pull s ON s.source = :source AND s.pull_id = :pull_id
+             WHERE r.source = :source AND r.infant IS NOT NULL AND s.mapping_version IS DISTINCT FROM
+                   (SELECT p.mapping_version FROM ops.pull p WHERE p.source = :source ORDER BY p.sequence DESC LIMIT 1)
             UNION
             SELECT infant FROM lost WHERE infant IS NOT NULL
             UNION
@@ -235,13 +254,6 @@ def timelines(connection: Connection, *, as_known: datetime | None = None) -> pd
         )
     frame = pd.DataFrame(rows.all(), columns=list(TIMELINE_COLUMNS), dtype=object)
     return frame.astype(dict.fromkeys(_INTEGERS, "Int64"))
-
-
-def waiting_infants(engine: Engine, source: str) -> frozenset[str]:
-    """Infants with a wait that had not ended when their data ended: it grows with each pull."""
-    with translated(source), engine.connect() as connection:
-        rows = connection.execute(text(f"SELECT infant FROM ({_WAITING}) waiting"), {"source": source})  # noqa: S608
-        return frozenset(rows.scalars())
 
 
 def ledgers(engine: Engine, source: str | None = None) -> pd.DataFrame:

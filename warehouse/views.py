@@ -85,8 +85,13 @@ VIEWS: tuple[View, ...] = (
     View(
         "clinical.timeline_as_of",
         "Referral timelines as they were known at an instant. Grain: source, infant.",
-        "SELECT * FROM clinical.referral_timeline t WHERE t.valid_from <= as_known "
-        "AND (t.valid_to IS NULL OR t.valid_to > as_known)",
+        # The censor date of a row is moved on while it is current: what was known then is how far the data reached.
+        "SELECT known.* FROM clinical.referral_timeline t "
+        "CROSS JOIN LATERAL (SELECT max(p.as_of) AS reached FROM ops.pull p "
+        "WHERE p.source = t.source AND p.known_at <= as_known) then_known "
+        "CROSS JOIN LATERAL jsonb_populate_record(t, CASE WHEN then_known.reached < t.censored_on "
+        "THEN jsonb_build_object('censored_on', then_known.reached) ELSE '{}' END) AS known "
+        "WHERE t.valid_from <= as_known AND (t.valid_to IS NULL OR t.valid_to > as_known)",
         signature="as_known timestamptz) RETURNS SETOF clinical.referral_timeline",
     ),
     View(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.context import clock_of, settings_of
+from pipeline.cli.context import settings_of
 
 
 def command(
@@ -17,5 +17,4 @@ def command(
     """One infant's timeline: what happened when, who says so, by which rule. PHI: written nowhere but here."""
     from pipeline import explaining
 
-    settings = settings_of(context)
-    typer.echo(explaining.explain(settings, source, infant, clock_of(settings)), nl=False)
+    typer.echo(explaining.explain(settings_of(context), source, infant), nl=False)

@@ -69,6 +69,8 @@ class Pull:
     quarantined: Sequence[Quarantined] = ()
     source: str = "north"
     timezone: str | None = None
+    since: str | None = None
+    mapping_version: str | None = None
 
     @property
     def instant(self) -> str:
@@ -76,7 +78,7 @@ class Pull:
         return f"{i[:4]}-{i[4:6]}-{i[6:8]}T{i[9:11]}:{i[11:13]}:{i[13:15]}Z"
 
     def manifest(self) -> Manifest:
-        return Manifest(self.source, self.pull_id, "files", None, self.instant, "R4", True, ())
+        return Manifest(self.source, self.pull_id, "files", self.since, self.instant, "R4", True, ())
 
     def selection(self) -> Selection:
         kept, superseded = newest(self.resources)
@@ -173,7 +175,7 @@ def mapped(source: str, resources: Iterable[Resource], horizon: date) -> list[Ma
 
 def stage(engine: Engine, pull: Pull) -> None:
     """Select and map, as `pipeline.steps` does."""
-    staging.stage_selection(engine, pull.manifest(), pull.selection())
+    staging.stage_selection(engine, pull.manifest(), pull.selection(), mapping_version=pull.mapping_version)
     staged = staging.staged_resources(engine, pull.source, pull.pull_id)
     touched = staging.touched_infants(engine, pull.source, pull.pull_id)
     gone = set(pull.deleted)
@@ -184,7 +186,13 @@ def stage(engine: Engine, pull: Pull) -> None:
     infants = [item for item in resources if item.type in ("Patient", "Condition", "Encounter")]
     verdicts = [Conformance(item.type, item.id, ()) for item in staged]
     staging.stage_mapping(
-        engine, pull.source, pull.pull_id, mapped(pull.source, infants, horizon), verdicts, timezone=pull.timezone
+        engine,
+        pull.source,
+        pull.pull_id,
+        mapped(pull.source, infants, horizon),
+        verdicts,
+        timezone=pull.timezone,
+        as_of=horizon,
     )
 
 

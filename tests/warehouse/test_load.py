@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import permutations
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, text
 from fhir_mapping.model import Quarantined
 from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, resource, stage, visit
 from warehouse import staging, state
-from warehouse.errors import ConservationViolated, HashKeyChanged, SourceChanged, StagingStale
+from warehouse.errors import ClockWentBack, ConservationViolated, HashKeyChanged, SourceChanged, StagingStale
 from warehouse.fingerprint import warehouse_hash
 from warehouse.keys import infant_key
 from warehouse.load import LedgerRow, LoadReport, load
@@ -293,6 +294,51 @@ def test_a_week_without_a_load_is_missing_and_not_zero(run: Run, warehouse_engin
     ]
     assert found[0][4:] == (0, 1)
     assert found[2][5] == 11
+
+
+def test_the_censor_date_moves_with_the_data_and_as_known_then_it_is_the_one_of_then(
+    run: Run, warehouse_engine: Engine
+) -> None:
+    born = patient("b", birthDate="2024-01-08", version=2)
+    died = {"evidence": {"censored": ["Patient/d/1", "MC.2"]}, "censored_on": date(2026, 1, 4)}
+    run(replace(FIRST, resources=[*FIRST.resources, patient("d"), condition("d"), visit("d", "2026-01-03")]))
+    with warehouse_engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE clinical.referral_timeline SET evidence = CAST(:evidence AS json), censored_on = :on "
+                "WHERE infant = 'd'"
+            ),
+            {"evidence": json.dumps(died["evidence"]), "on": died["censored_on"]},
+        )
+    run(Pull("20260120T000000Z", [resource("Practitioner", "q"), born]))
+    run(Pull("20260122T000000Z", [resource("Practitioner", "z")]))
+    query = "SELECT infant, censored_on::text FROM {} ORDER BY infant"
+    assert rows(warehouse_engine, query.format("clinical.v_timeline")) == [
+        ("a", "2026-01-22"),
+        ("b", "2026-01-22"),
+        ("d", "2026-01-04"),
+    ]
+    assert rows(warehouse_engine, query.format("clinical.timeline_as_of('2026-01-06')")) == [
+        ("a", "2026-01-05"),
+        ("b", "2026-01-05"),
+        ("d", "2026-01-04"),
+    ]
+
+
+def test_a_server_whose_clock_went_back_is_refused(run: Run, warehouse_engine: Engine) -> None:
+    run(FIRST)
+    before = warehouse_hash(warehouse_engine)
+    asked = Pull("20260104T000000Z", [visit("a", "2026-01-03")], since="2026-01-05T00:00:00Z")
+    with pytest.raises(ClockWentBack, match="since 2026-01-05T00:00:00Z, and its server says that it is 2026-01-04"):
+        run(asked)
+    assert warehouse_hash(warehouse_engine) == before
+    run(replace(asked, since="2026-01-03T00:00:00Z"))  # an older pull that is loaded late is another thing
+
+
+def test_staging_is_not_logged_and_nothing_else_is(warehouse_engine: Engine) -> None:
+    unlogged = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u'"
+    staged = "SELECT tablename FROM pg_tables WHERE starts_with(tablename, 'stg_')"
+    assert sorted(rows(warehouse_engine, unlogged)) == sorted(rows(warehouse_engine, staged)) != []
 
 
 def test_a_source_that_changes_its_time_zone_is_refused(run: Run, warehouse_engine: Engine) -> None:

@@ -36,6 +36,10 @@ class Pull(Base):
     )
     complete: Mapped[bool] = mapped_column(comment="false when the server said that the pull is not whole")
     data_through: Mapped[date | None] = mapped_column(comment="last local date that the pull has data for")
+    as_of: Mapped[date | None] = mapped_column(comment="local date up to which open waits were counted")
+    mapping_version: Mapped[str | None] = mapped_column(
+        comment="which rules, value sets and settings the timelines were made by; a change maps every infant again"
+    )
     infants: Mapped[int] = mapped_column(comment="infants that the pull touched, count")
     timelines_opened: Mapped[int] = mapped_column(comment="timeline rows that the load opened, count")
     timelines_closed: Mapped[int] = mapped_column(comment="timeline rows that the load closed, count")
@@ -169,6 +173,8 @@ class StagedPull(Base):
     transaction_time: Mapped[datetime] = mapped_column(comment="server's instant up to which the pull is whole")
     data_through: Mapped[date | None] = mapped_column(comment="last local date that the pull has data for")
     timezone: Mapped[str | None] = mapped_column(comment="IANA zone that local dates were counted in")
+    as_of: Mapped[date | None] = mapped_column(comment="local date up to which open waits were counted")
+    mapping_version: Mapped[str | None] = mapped_column(comment="which rules, value sets and settings it is mapped by")
     mapped_after: Mapped[int | None] = mapped_column(
         comment="sequence of the source's last load when its infants were mapped; empty when not mapped yet"
     )
