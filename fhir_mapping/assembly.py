@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from fhir_mapping import people
+from fhir_mapping.beside import Told, attributes_of
 from fhir_mapping.cases import Case, onset_of, reports_of_case, suspicion_of
 from fhir_mapping.chart import Chart, Milestone
-from fhir_mapping.conditions import etiologies, gestational_weeks
 from fhir_mapping.contract import TimelineRow
 from fhir_mapping.coverage import payer_on
-from fhir_mapping.elements import objs, text
 from fhir_mapping.facts import Facts, first_of
-from fhir_mapping.first_line import Treatment, refused
+from fhir_mapping.first_line import Treatment, withheld_first_line
 from fhir_mapping.first_provider import FirstProvider, concerns, first_provider
 from fhir_mapping.links import referral_links
 from fhir_mapping.model import MappedInfant, MilestoneEvent
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 
     from fhir_mapping.cases import DatedCase
     from fhir_mapping.model import Milestone as MilestoneName
+    from fhir_mapping.model import ReferralLink
     from fhir_mapping.timeline import Censoring, Referral
 
 _RETRO_DAYS = 60
-_REFUSABLE = ("MedicationRequest", "MedicationAdministration", "MedicationDispense", "MedicationStatement")
 
 
 class Assembly:
@@ -95,10 +94,20 @@ class Assembly:
             None,
             tuple(self._events()),
             tuple(self.chart.quarantined.values()),
-            self._attributes(
-                links_left=sum(not link.visit for link in links), visits=sum(not i.referral for i in links)
-            ),
+            attributes_of(self._told(links), self.facts, self.chart),
             links,
+        )
+
+    def _told(self, links: Sequence[ReferralLink]) -> Told:
+        return Told(
+            self.provider,
+            self.diagnosis,
+            self.referral,
+            self.booked,
+            self.detours,
+            self.treatment.first_line,
+            orphan_referrals=sum(not link.visit for link in links),
+            orphan_visits=sum(not link.referral for link in links),
         )
 
     # The row -------------------------------------------------------------------------------------------------
@@ -145,7 +154,7 @@ class Assembly:
             if self.referral.milestone
             else (self.referral.chain.evidence if self.referral.chain else None),
             age_days=(m1.when.low - birth.low).days if m1 and birth and birth.exact and m1.when.exact else None,
-            race_ethnicity=identity.category,
+            race_ethnicity=identity.by(chart.settings.race_standard),
             bipoc=identity.bipoc,
             payer=payer,
             language=people.language_of(chart),
@@ -205,10 +214,7 @@ class Assembly:
             flags.add("unconfirmed_only")
 
     def _flag_refusals(self) -> None:
-        drugs = {refused(resource, self.chart) for kind in _REFUSABLE for resource in self.chart.record.of(kind)} - {
-            None
-        }
-        if len(drugs) == 3:
+        if "caregiver_refused" in withheld_first_line(self.chart):
             self.chart.flags.add("first_line_refused")
 
     # Beside the row ------------------------------------------------------------------------------------------
@@ -237,33 +243,3 @@ class Assembly:
             item.resource.version_id,
             item.detail,
         )
-
-    def _attributes(self, links_left: int, visits: int) -> dict[str, str]:
-        chart = self.chart
-        identity = people.infant_identity(chart)
-        caregiver = people.caregiver_identity(chart)
-        weeks = gestational_weeks(list(self.facts.diagnoses))
-        found = {
-            "spd15": identity.spd15,
-            "race_alone_or_in_combination": identity.alone_or_in_combination,
-            "caregiver_race_ethnicity": caregiver.category if caregiver else "unknown",
-            "caregiver_bipoc": people.caregiver_bipoc(chart),
-            "etiology": "+".join(etiologies(list(self.facts.diagnoses))),
-            "gestational_weeks": str(weeks) if weeks is not None else "",
-            "postal_code": self._postal_code(),
-            "detour_referrals": str(len(self.detours)),
-            "orphan_referrals": str(links_left),
-            "orphan_visits": str(visits),
-            "no_shows": str(sum(item.status == "noshow" for item in self.facts.appointments)),
-        }
-        return {name: value for name, value in found.items() if value}
-
-    def _postal_code(self) -> str:
-        """Of the home address at M1 (ruling 19); of the only address when none has a period."""
-        anchor = self.provider.strict or self.diagnosis
-        for patient in self.chart.patients:
-            addresses = [item for item in objs(patient.body.get("address")) if text(item.get("use")) in {"home", ""}]
-            for address in addresses:
-                if anchor is not None and people.address_holds(address, anchor.when, self.chart.timezone):
-                    return text(address.get("postalCode"))
-        return ""

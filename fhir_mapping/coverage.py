@@ -82,7 +82,9 @@ def _payer(resource: Resource, chart: Chart) -> tuple[str, bool]:
         return "self_pay", False
     by_name = _by_name(resource, kind, chart)
     if by_type is None:
-        return by_translation or by_name or "unknown", False
+        # "Managed care" or "a health plan" says nothing of who pays: a name that does, decides.
+        plain = by_translation if by_translation != "undetermined" else None
+        return plain or by_name or by_translation or "unknown", False
     others = {group for group in (by_translation, by_name) if group in {"public", "private", "military", "self_pay"}}
     if by_type in {"public", "private", "military"} and others and by_type not in others:
         return "undetermined", True

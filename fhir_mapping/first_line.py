@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fhir_mapping.model import Resource
     from fhir_mapping.treatments import Course
 
+_ORDERABLE = ("MedicationRequest", "MedicationAdministration", "MedicationDispense", "MedicationStatement")
 _STEROID_WINDOW = (-1, 60)  # days around the diagnosis or EEG
 _IESS_REASON = frozenset({"iess_definite", "iess_text"})
 _REFUSED_TEXT = re.compile(r"refus|declin|object|against medical advice", re.IGNORECASE)
@@ -113,8 +114,15 @@ def starts_of_newborn(course: Course, counts_from: date | None) -> bool:
     return counts_from is not None and course.start.when.high < counts_from and course.drug not in FIRST_LINE
 
 
-def refused(resource: Resource, chart: Chart) -> str | None:
-    """The first-line drug that this resource says the family refused, if any (clinical.md G47)."""
+def withheld_first_line(chart: Chart) -> list[str]:
+    """Why none of the three first-line medicines could be given: `caregiver_refused`, `contraindicated` (G47)."""
+    told = {_withheld(resource, chart) for kind in _ORDERABLE for resource in chart.record.of(kind)}
+    whys = ("caregiver_refused", "contraindicated")
+    return [why for why in whys if all((drug, why) in told for drug in FIRST_LINE)]
+
+
+def _withheld(resource: Resource, chart: Chart) -> tuple[str, str] | None:
+    """(first-line drug, why) when this resource says that it was not given since refused or contraindicated."""
     body = resource.body
     not_done = status(body) in {"not-done", "cancelled", "declined", "stopped", "not-taken"}
     if not (not_done or body.get("doNotPerform") is True):
@@ -125,6 +133,9 @@ def refused(resource: Resource, chart: Chart) -> str | None:
         return None
     names = ("statusReason", "statusReasonCodeableConcept", "notPerformedReason", "reasonCode", "reason")
     why = [concept_of(item) for name in names for item in objs(body.get(name))]
-    if "refusal" in chart.roles_of(why) or _REFUSED_TEXT.search(words_of(why)):
-        return found[0]
+    roles, words = chart.roles_of(why), words_of(why)
+    if "contraindication" in roles or "contraindicat" in words:
+        return found[0], "contraindicated"
+    if "refusal" in roles or _REFUSED_TEXT.search(words):
+        return found[0], "caregiver_refused"
     return None

@@ -134,11 +134,11 @@ def first_provider(
     without_text = [pick(lambda item, tier=tier: _has(item, tier), tier) for tier in ("b", "c")]  # type: ignore[misc]
     fallback = _first_case_visit(found, diagnosed, onset, chart) if tier_a is None else None
     chosen = tier_a or fallback
-    supported = tier_a or _first(with_text)
+    supported = tier_a or _first([*with_text, fallback])
     return FirstProvider(
         _milestone(chosen, "M1.1" if tier_a else "M1.2"),
-        _milestone(supported or fallback, "M1.3"),
-        _milestone(_first([tier_a, *without_text]) or fallback, "M1.4"),
+        _milestone(supported, "M1.3"),
+        _milestone(_first([tier_a, *without_text, fallback]), "M1.4"),
         chosen,
     )
 

@@ -31,6 +31,10 @@ Milestone = Literal[
 ]
 
 
+#: The categories of 1997, or those of 2024 (SPD-15), which tell Middle Eastern or North African from White.
+RaceStandard = Literal["omb1997", "spd15"]
+
+
 @dataclass(frozen=True)
 class MappingSettings:
     """What mapping may be told. All of it is part of the input: same input, same settings, same rows."""
@@ -42,6 +46,7 @@ class MappingSettings:
     min_age_days: int = 14
     max_age_days: int = 730
     local_codes: Path | None = None  # a site's own rows for the value sets
+    race_standard: RaceStandard = "omb1997"  # what the column race_ethnicity follows; both are stored beside it
     race_text: bool = False  # map race from text when there is no category (clinical.md G32); counted either way
     tetracosactide: bool = False  # tetracosactide depot is first-line (outside the US, clinical.md 1.7)
     ambiguous_specialty: bool = False  # a practitioner with a neurology role among others counts (G25)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fhir_mapping.chart import Chart
     from fhir_mapping.dates import DateRange
     from fhir_mapping.elements import Json
-    from fhir_mapping.model import Resource
+    from fhir_mapping.model import RaceStandard, Resource
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition"
 INTERPRETER_REQUIRED = "http://hl7.org/fhir/StructureDefinition/patient-interpreterRequired"
@@ -75,6 +75,9 @@ class Identity:
         """Mutually exclusive, by the 2024 standard: MENA apart from White."""
         races = [race for race in RACES if race in self.races and not (race == "white" and self.mena)]
         return _exclusive(self, [*races, "mena"] if self.mena else races)
+
+    def by(self, standard: RaceStandard) -> str:
+        return self.spd15 if standard == "spd15" else self.category
 
     @property
     def bipoc(self) -> str:

@@ -42,9 +42,7 @@ def explain(settings: Settings, source: str, infant: str) -> str:
                 timezone=last.timezone or "UTC",
                 fhir_version=last.fhir_version,
                 as_of=last.as_of,
-                min_age_days=settings.mapping.min_age_days,
-                max_age_days=settings.mapping.max_age_days,
-                local_codes=settings.mapping.local_codes,
+                **settings.mapping.rules(),
             )
             return in_words(record, map_infant(record, mapping, value_sets.load(settings.mapping.local_codes)))
     raise InfantUnknown(

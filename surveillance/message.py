@@ -20,6 +20,7 @@ GROUPS = {
     "nh_aian": "American Indian or Alaska Native infants",
     "nh_asian": "Asian infants",
     "nh_black": "Black infants",
+    "nh_mena": "Middle Eastern or North African infants",
     "nh_multiracial": "infants of more than one race",
     "nh_nhopi": "Native Hawaiian or Pacific Islander infants",
     "nh_other": "infants of another race",

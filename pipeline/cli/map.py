@@ -23,6 +23,10 @@ def command(
     local_codes: Annotated[
         Path | None, typer.Option("--local-codes", help="A site's own rows for the value sets (CSV).")
     ] = None,
+    race_standard: Annotated[
+        Literal["omb1997", "spd15"],
+        typer.Option("--race-standard", help="Categories of 1997, or those of 2024 (SPD-15), which have MENA."),
+    ] = "omb1997",
     engine: Annotated[Literal["duckdb", "spark"], typer.Option("--engine", help="What scans the files.")] = "duckdb",
     json: Json = False,
 ) -> None:
@@ -42,6 +46,7 @@ def command(
         fhir_version=fhir_version,
         as_of=as_date(as_of),
         local_codes=local_codes,
+        race_standard=race_standard,
     )
     with progress("mapping", enabled=not json) as advance:
         report = map_folder(folder, out_file, settings, engine=engine, progress=advance)

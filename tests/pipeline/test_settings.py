@@ -47,7 +47,7 @@ def test_a_variable_speaks_over_the_file(tmp_path: Path, monkeypatch: pytest.Mon
         (SOURCE.replace("America/Chicago", "Mars/Olympus"), "not an IANA time zone"),
         (SOURCE + "page_sise = 3\n", "sources.north.page_sise"),
         ('[sources."North Side"]\nkind = "files"\nurl = "x"\n', "use lower-case letters"),
-        (SOURCE + 'types = ["Observation"]\n', "not in scope: Observation"),
+        (SOURCE + 'types = ["Immunization"]\n', "not in scope: Immunization"),
         ("home = [\n", "Not valid TOML"),
         (SOURCE + '[sources.north.auth]\nkind = "bearer"\nsecret = "abc123"\n', "is a credential"),
         ('hash_key = "abc123"\n', "is a credential"),
