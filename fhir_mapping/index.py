@@ -44,6 +44,10 @@ class Place(NamedTuple):
     part: int
 
 
+#: By resource, where each of its versions stands, in order.
+Places = dict[Key, list[Place]]
+
+
 class LineIndex:
     """Questions to the index, as Ibis expressions that any engine answers."""
 
@@ -62,48 +66,53 @@ class LineIndex:
         ((latest,),) = self._engine.rows(self._table.agg(latest=self._table.updated.max()))
         return None if latest is None else int(latest)
 
-    def marked(self, mark: int, kind: str) -> set[Key]:
+    def marked(self, mark: int, kind: str) -> Places:
         """The resources of the type with a version that has this mark."""
-        return self._keys(self._table.filter((self._table.mark == mark) & (self._table.type == kind)))
+        return self._versions(self._table.filter((self._table.mark == mark) & (self._table.type == kind)))
 
-    def owned(self, owners: Collection[str], kinds: Collection[str], owner_type: str = "Patient") -> set[Key]:
+    def owned(self, owners: Collection[str], kinds: Collection[str], owner_type: str = "Patient") -> Places:
         """The resources of these types with a version that belongs to one of the owners (ids or identifiers)."""
         if not owners:
-            return set()
+            return {}
         columns = [owner if owner.startswith("?") else f"{owner_type}/{owner}" for owner in sorted(owners)]
         table = self._table.filter(self._table.type.isin(sorted(kinds)))
-        return self._keys(table.semi_join(self._engine.memory({"owner": columns}), "owner"))
+        return self._versions(table.semi_join(self._engine.memory({"owner": columns}), "owner"))
 
     def logical_owners(self) -> bool:
         """Whether any resource knows its owner by an identifier alone."""
         return bool(self._engine.rows(self._table.filter(self._table.owner.startswith("?")).select("type").limit(1)))
 
-    def of_types(self, kinds: Collection[str]) -> set[Key]:
+    def of_types(self, kinds: Collection[str]) -> Places:
         """Every resource of the types."""
-        return self._keys(self._table.filter(self._table.type.isin(sorted(kinds))))
+        return self._places(self._table.filter(self._table.type.isin(sorted(kinds))))
 
-    def present(self, ids: Collection[str], kinds: Collection[str]) -> set[Key]:
+    def with_ids(self, ids: Collection[str], kinds: Collection[str]) -> Places:
         """The resources of these types that have one of the ids."""
         if not ids:
-            return set()
+            return {}
         table = self._table.filter(self._table.type.isin(sorted(kinds)))
-        return self._keys(table.semi_join(self._engine.memory({"id": [id_text(one) for one in sorted(ids)]}), "id"))
+        known = self._engine.memory({"id": [id_text(one) for one in sorted(ids)]})
+        return self._places(table.semi_join(known, "id"))
 
-    def places(self, keys: Iterable[Key]) -> dict[Key, list[Place]]:
-        """Where every version of these resources stands, in order."""
+    def places(self, keys: Iterable[Key]) -> Places:
+        """These resources, as far as they are there."""
         wanted = sorted(keys)
         if not wanted:
             return {}
         columns = {"type": [kind for kind, _ in wanted], "id": [id_text(identity) for _, identity in wanted]}
-        table = self._table.filter(self._table.nth == 0).semi_join(self._engine.memory(columns), ["type", "id"])
-        found: dict[Key, list[Place]] = {}
-        for kind, identity, *place in self._engine.rows(table.select("type", "id", "file", "line", "part")):
+        return self._places(self._table.semi_join(self._engine.memory(columns), ["type", "id"]))
+
+    def _versions(self, some: Any) -> Places:
+        """All versions of the resources of which there are some."""
+        keys = some.select("type", "id").distinct()
+        return self._places(self._table.semi_join(keys, ["type", "id"]))
+
+    def _places(self, table: Any) -> Places:
+        found: Places = {}
+        rows = self._engine.rows(table.filter(table.nth == 0).select("type", "id", "file", "line", "part"))
+        for kind, identity, *place in rows:
             found.setdefault((kind, orjson.loads(identity)), []).append(Place(*place))
         return {key: sorted(found[key]) for key in sorted(found)}
-
-    def _keys(self, table: Any) -> set[Key]:
-        rows = self._engine.rows(table.select("type", "id").distinct())
-        return {(kind, orjson.loads(identity)) for kind, identity in rows}
 
 
 def id_text(identity: str) -> str:

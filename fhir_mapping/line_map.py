@@ -11,7 +11,7 @@ import numpy as np
 
 from fhir_mapping.files import InputFile, lines_of, open_bytes, reading
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 15
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = 10
 

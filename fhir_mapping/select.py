@@ -19,7 +19,7 @@ from fhir_mapping.engines import connect
 from fhir_mapping.fetch import Fetched, LineReader
 from fhir_mapping.files import InputFile, find_files
 from fhir_mapping.horizon import recorded_through
-from fhir_mapping.index import Key, LineIndex, Place
+from fhir_mapping.index import Key, LineIndex, Place, Places
 from fhir_mapping.lines import owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import LedgerLine, MappingSettings, Quarantined, Resource
@@ -94,22 +94,27 @@ class _Selecting:
         self._identified: dict[str, Identified] = {}  # by type
         self._past_infancy = 0
         self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
-        self._counts = index.counts()
-        for kind, (rows, different) in self._counts.items():
+        for kind, (rows, different) in index.counts().items():
             scan.tally.rows[kind] += rows
             scan.tally.different[kind] += different
 
     # -- bringing resources ---------------------------------------------------------------------------------------
 
-    def _bring(self, keys: Iterable[Key]) -> list[Resource]:
+    def _bring(self, places: Places) -> list[Resource]:
         """The newest versions of these resources, those deleted and unreadable left out, sorted by type and id."""
-        wanted = set(keys)
-        places = self._index.places(wanted - self._newest.keys())
-        fetched = self._reader.fetch([place for versions in places.values() for place in versions])
-        for key, versions in places.items():
+        new = {key: versions for key, versions in places.items() if key not in self._newest}
+        fetched = self._reader.fetch([place for versions in new.values() for place in versions])
+        for key, versions in new.items():
             self._newest[key] = self._newest_of(key, versions, fetched)
-        found = (self._newest.get(key) for key in sorted(wanted))
+        found = (self._newest[key] for key in sorted(places))
         return [resource for resource in found if resource is not None]
+
+    def _bring_keys(self, keys: Iterable[Key]) -> list[Resource]:
+        """The same by type and id, as far as they are there."""
+        wanted = set(keys)
+        known = {key: resource for key in wanted if (resource := self._newest.get(key)) is not None}
+        known |= {(one.type, one.id): one for one in self._bring(self._index.places(wanted - self._newest.keys()))}
+        return [known[key] for key in sorted(known)]
 
     def _newest_of(self, key: Key, versions: Sequence[Place], fetched: Fetched) -> Resource | None:
         readable = [fetched.resources[place] for place in versions if place in fetched.resources]
@@ -142,7 +147,7 @@ class _Selecting:
 
     def cohort(self, known: frozenset[str], *, find: bool) -> set[str]:
         """Ids of the cohort's Patients and of all records merged with them."""
-        self._bring((deletion.type, deletion.id) for deletion in self._scan.deletions)
+        self._bring_keys((deletion.type, deletion.id) for deletion in self._scan.deletions)
         owners, older = set(known), set[str]()
         if find:
             sure, ambiguous = self._candidates()
@@ -176,11 +181,11 @@ class _Selecting:
             if owner not in known
         ]
         owners = {owner for owner, _ in undecided}
-        patients = {patient.id: patient.body for patient in self._bring(("Patient", owner) for owner in owners)}
+        patients = {patient.id: patient.body for patient in self._bring_keys(("Patient", owner) for owner in owners)}
         infants = {owner for owner, body in undecided if cohort.may_be_infant(body, patients.get(owner))}
         later = [(owner, body) for owner, body in undecided if owner not in infants]
         named = [target_of(obj(body.get("encounter")).get("reference")) for _, body in later]
-        visits = self._bring(("Encounter", target.id) for target in named if target)
+        visits = self._bring_keys(("Encounter", target.id) for target in named if target)
         encounters = {visit.id: visit.body for visit in visits}
         for (owner, body), target in zip(later, named, strict=True):
             if target and cohort.may_be_infant(body, patients.get(owner), encounters.get(target.id)):
@@ -203,7 +208,7 @@ class _Selecting:
 
     def close(self, members: set[str], zone: ZoneInfo) -> Selection:
         """The selection of these Patients: their resources, what they refer to, and the ledger."""
-        patients = self._bring(("Patient", member) for member in members)
+        patients = self._bring_keys(("Patient", member) for member in members)
         owners = set(members)
         if self._index.logical_owners():
             owners |= {f"?{key}" for patient in patients for key in identifier_keys(patient.body.get("identifier"))}
@@ -232,7 +237,7 @@ class _Selecting:
         found: dict[Key, Resource] = {}
         frontier = list(resources)
         while frontier:
-            reached = self._bring(self._targets(frontier) - found.keys())
+            reached = self._bring_keys(self._targets(frontier) - found.keys())
             frontier = [resource for resource in reached if (resource.type, resource.id) not in found]
             found |= {(resource.type, resource.id): resource for resource in frontier}
         return list(found.values())
@@ -248,7 +253,7 @@ class _Selecting:
         nameless = {target.id for target in targets - logical if not target.type}
         return {
             *(target for target in targets - logical if target.type),
-            *self._index.present(nameless, REFERENCED_TYPES),
+            *self._index.with_ids(nameless, REFERENCED_TYPES),
             *self._with_identifier(logical),
             *self._roles_of([resource for resource in resources if resource.type == "Practitioner"]),
         }
@@ -267,7 +272,7 @@ class _Selecting:
     def _roles_of(self, practitioners: Sequence[Resource]) -> set[Key]:
         owners = {practitioner.id for practitioner in practitioners}
         owners |= {f"?{key}" for one in practitioners for key in identifier_keys(one.body.get("identifier"))}
-        return self._index.owned(owners, ["PractitionerRole"], "Practitioner")
+        return set(self._index.owned(owners, ["PractitionerRole"], "Practitioner"))
 
     def _deleted(self) -> list[Key]:
         """Deletions that hold: not those of resources that were made again."""

@@ -15,7 +15,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import duckdb
 import ibis
@@ -30,9 +31,9 @@ from fhir_mapping.lines import Fault, owner_element, parse
 from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
 
 #: Files below this size are read line by line: DuckDB's start costs more than it saves.
-LARGE = 4_000_000
+LARGE = 1_000_000
 _COMPRESSION = 10  # of FHIR in gzip, roughly
-_PROBES = 33  # lines of a file that are compared with their rows
+_PROBES = 9  # lines of a file that are compared with their rows; each line that is selected is compared too
 
 #: Types whose owner is not one plain reference.
 _ODD_TYPES = ("Appointment", "Bundle", "PractitionerRole")
@@ -99,21 +100,23 @@ def _first_type(file: InputFile) -> str:
 
 def _scan_file(engine: DuckDB, number: int, file: InputFile, patterns: Patterns) -> TypedScan:
     kind, table = _first_type(file), f"typed_{number}"
+    refused = TypedScan(refused=[number])
+    if kind in _ODD_TYPES:
+        return refused
     try:
-        _parse(engine, table, kind, file, patterns)
-        if kind and engine.ask(f"SELECT 1 FROM {table} WHERE mark >= 0 AND type <> {_quoted(kind)} LIMIT 1"):  # noqa: S608
+        found = _parse(engine, table, kind, file, patterns)
+        if kind and found.others > found.rows // 20:
             # The columns were chosen for another type: read the file as what it is.
-            _parse(engine, table, "", file, patterns)
+            found = _parse(engine, table, "", file, patterns)
     except duckdb.Error:
         # A line too long for DuckDB's buffers, a damaged gzip file: the exact reading takes it, or says what is wrong.
-        return TypedScan(refused=[number])
-    ((rows,),) = engine.ask(f"SELECT count(*) FROM {table}")  # noqa: S608
+        return refused
     line_map = LineMap(file)
-    if line_map.lines_in_all == rows and (file.compressed or _in_order(engine, table, line_map, rows)):
-        return _account(engine, table, number, None if file.compressed else line_map)
-    if line_map.lines_in_all - blank_lines(file, line_map) == rows:
-        return _account(engine, table, number, None)
-    return TypedScan(refused=[number])  # DuckDB leaves out a last line that is cut short
+    if line_map.lines_in_all == found.rows and (file.compressed or _in_order(engine, table, line_map, found.rows)):
+        return _account(engine, table, number, found, None if file.compressed else line_map)
+    if line_map.lines_in_all - blank_lines(file, line_map) == found.rows:
+        return _account(engine, table, number, found, None)
+    return refused  # DuckDB leaves out a last line that is cut short
 
 
 def _in_order(engine: DuckDB, table: str, line_map: LineMap, rows: int) -> bool:
@@ -130,20 +133,43 @@ def _in_order(engine: DuckDB, table: str, line_map: LineMap, rows: int) -> bool:
     return True
 
 
-def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> None:
+class _Parsed(NamedTuple):
+    """What a table of parsed lines holds: rows, rows of another type than the file's first, and by mark and type."""
+
+    rows: int
+    others: int
+    counts: list[tuple[int, str | None, int, int | None]]  # mark, type, rows, latest update
+
+
+def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> _Parsed:
     """Parse the file into a table, one row a line that isn't blank, in order."""
     columns = ", ".join(f"{_quoted(name)}: {_quoted(what)}" for name, what in _columns(kind).items())
-    engine.ask(
-        f"CREATE OR REPLACE VIEW raw_{table} AS SELECT * EXCLUDE (resourceType) REPLACE (id::VARCHAR AS id), "  # noqa: S608
-        f"resourceType AS type, resourceType IN ({_listed(IN_SCOPE_TYPES)}) AS in_scope, "
-        f"resourceType IN ({_listed(_ONE_OWNER)}) AS one_owner, try_cast(resourceType AS fhir_type) IS NULL "
-        f"OR resourceType IN ({_listed(_ODD_TYPES)}) AS odd_type FROM read_json({_quoted(str(file.path))}, "
-        f"format='newline_delimited', records=true, ignore_errors=true, columns={{{columns}}})"
+    of_type = (
+        f", resourceType IN ({_listed(IN_SCOPE_TYPES)}) AS in_scope"
+        f", resourceType IN ({_listed(_ONE_OWNER)}) AS one_owner"
+        f", try_cast(resourceType AS fhir_type) IS NULL OR resourceType IN ({_listed(_ODD_TYPES)}) AS odd_type"
     )
-    flat = engine.sql(index_columns(ibis.table(_schema(kind), name=f"raw_{table}"), kind, patterns))
-    engine.ask(
-        f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE (try_cast(type AS fhir_type) AS type) FROM ({flat})"  # noqa: S608 - made by Ibis
+    raw = (
+        f"SELECT * EXCLUDE (resourceType) REPLACE (id::VARCHAR AS id), resourceType AS type{'' if kind else of_type} "  # noqa: S608
+        f"FROM read_json({_quoted(str(file.path))}, format='newline_delimited', records=true, ignore_errors=true, "
+        f"columns={{{columns}}})"
     )
+    engine.ask(
+        f"CREATE OR REPLACE TABLE {table} AS WITH raw AS ({raw}) "  # noqa: S608 - made by Ibis
+        f"SELECT * REPLACE (try_cast(type AS fhir_type) AS type) FROM ({_flat(kind, patterns)})"
+    )
+    counts = engine.ask(f"SELECT mark, type::VARCHAR, count(*), epoch_us(max(updated)) FROM {table} GROUP BY ALL")  # noqa: S608
+    return _Parsed(
+        rows=sum(rows for _, _, rows, _ in counts),
+        others=sum(rows for _, type_, rows, _ in counts if type_ is not None and type_ != kind),
+        counts=counts,
+    )
+
+
+@cache
+def _flat(kind: str, patterns: Patterns) -> str:
+    """The SQL of `index_columns` over a relation called `raw`."""
+    return str(ibis.to_sql(index_columns(ibis.table(_schema(kind), name="raw"), kind, patterns), dialect="duckdb"))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -172,9 +198,7 @@ def _schema(kind: str) -> dict[str, str]:
         if name != "resourceType"
     }
     parsed |= {"id": "string", "meta": "struct<lastUpdated: string>"}
-    return (
-        parsed | {"type": "string", "file": "int16"} | dict.fromkeys(("in_scope", "one_owner", "odd_type"), "boolean")
-    )
+    return parsed | {"type": "string"} | dict.fromkeys(() if kind else ("in_scope", "one_owner", "odd_type"), "boolean")
 
 
 def _owner_elements(kind: str) -> list[str]:
@@ -186,11 +210,16 @@ def index_columns(raw: Any, kind: str, patterns: Patterns) -> Any:
     """The Ibis expression that makes index columns out of parsed ones. `kind` "" when any type may come."""
     plain = raw.id.like('"%') & (raw.id != '""') & ~raw.id.contains("\\")
     owner = _owner(raw, kind)
-    certain = plain & ~raw.odd_type & (~raw.one_owner | _is_plain(owner).fill_null(False))
-    mark = ibis.cases((~certain.fill_null(False), ODD), (~raw.in_scope, OUT_OF_SCOPE), else_=_mark(raw, kind, patterns))
+    if kind:
+        certain = plain & (raw.type == kind) & (_is_plain(owner) if kind in _ONE_OWNER else ibis.literal(True))
+        in_scope = ibis.literal(kind in IN_SCOPE_TYPES)
+    else:
+        certain = plain & ~raw.odd_type & (~raw.one_owner | _is_plain(owner).fill_null(False))
+        in_scope = raw.in_scope
+    mark = ibis.cases((~certain.fill_null(False), ODD), (~in_scope, OUT_OF_SCOPE), else_=_mark(raw, kind, patterns))
     return raw.select(
         type=raw.type,
-        id=ibis.cases((raw.in_scope, raw.id)),
+        id=ibis.cases((in_scope, raw.id)),
         owner=owner,
         mark=mark.cast("int8"),
         updated=raw.meta.lastUpdated.try_cast("timestamp('UTC')"),
@@ -228,20 +257,20 @@ def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
     return ibis.cases(*branches, else_=NOTHING) if branches else ibis.literal(NOTHING)
 
 
-def _account(engine: DuckDB, table: str, number: int, line_map: LineMap | None) -> TypedScan:
+def _account(engine: DuckDB, table: str, number: int, found: _Parsed, line_map: LineMap | None) -> TypedScan:
     """Gather the odd lines, count what is out of scope."""
     engine.ask(
         f"CREATE VIEW {table}_lines AS SELECT {number}::INTEGER AS file, (rowid + 1)::INTEGER AS line, "  # noqa: S608
         "(-1)::INTEGER AS part, 0::SMALLINT AS nth, type::VARCHAR AS type, id, owner, mark, "
         f"epoch_us(updated) AS updated FROM {table}"
     )
-    ((latest,),) = engine.ask(f"SELECT max(updated) FILTER (mark <> {ODD}) FROM {table}_lines")  # noqa: S608
-    odd = engine.ask(f"SELECT line FROM {table}_lines WHERE mark = {ODD} ORDER BY 1")  # noqa: S608
-    others = engine.ask(f"SELECT type, count(*) FROM {table}_lines WHERE mark = {OUT_OF_SCOPE} GROUP BY 1")  # noqa: S608
+    odd: list[tuple[int]] = []
+    if any(mark == ODD for mark, *_ in found.counts):
+        odd = engine.ask(f"SELECT line FROM {table}_lines WHERE mark = {ODD} ORDER BY 1")  # noqa: S608
     return TypedScan(
         tables=[f"{table}_lines"],
         maps={number: line_map},
         odd={number: [line for (line,) in odd]} if odd else {},
-        out_of_scope=dict(others),
-        updated=latest,
+        out_of_scope={str(kind): rows for mark, kind, rows, _ in found.counts if mark == OUT_OF_SCOPE},
+        updated=max((last for mark, _, _, last in found.counts if mark != ODD and last is not None), default=None),
     )
