@@ -13,8 +13,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from surveillance.detector import Block, confidence_sequence, detect_frame
+from surveillance.detector import Block, detect_frame
 from surveillance.power import WEEKS_A_YEAR, Scenario, false_alerts, signals, weeks_to_detection
+from surveillance.sequence import confidence_sequence
 
 LIMIT = 1040.0
 BOUND = WEEKS_A_YEAR / LIMIT

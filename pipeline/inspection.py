@@ -13,6 +13,7 @@ from surveillance import weekly as surveillance
 from surveillance.charts import active, family_size
 from surveillance.detector import limit_of
 from surveillance.power import Power, Scenario, power, scenario_of
+from surveillance.registration import registered
 from warehouse.errors import translated
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def sight(
         raise SettingsError("The shares of group and reference are more than all infants together")
     told = options(settings)
     with open_warehouse(settings) as engine, translated(), engine.connect() as connection:
-        family = list(store.registered(connection).values()) or list(told.charts)
+        family = list(registered(connection).values()) or list(told.charts)
         alerting = [chart for chart in family if chart.role == "alert" and active(chart, as_of)]
         scenarios = [_scenario(connection, chart, volume) for chart in alerting]
     limit = limit_of(family_size(family, as_of), told.budget)

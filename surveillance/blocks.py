@@ -14,37 +14,59 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from surveillance.detector import EMPTY, Block, Stratum
+from surveillance.detector import EMPTY, Block, Row, Stratum
+from surveillance.hazards import Waits, merged, wait
 from surveillance.measures.registry import DIMENSIONS
 from surveillance.weeks import week_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from surveillance.measures.registry import Chart
 
-WeekRows = list[tuple[Stratum, Block]]
+WeekRows = list[Row]
 #: Stands for the site in a chart over all sites together.
 ALL_SITES = "*"
-FROZEN_COLUMNS = ["source", "infant", "week", "matured_on", "late", "prior_neurology", *DIMENSIONS[:-1]]
+#: `days` and `event`: how long the infant waited, as far as could be relied on in that week.
+FROZEN_COLUMNS = [
+    *("source", "infant", "week", "matured_on", "late", "prior_neurology", "days", "event"),
+    *DIMENSIONS[:-1],
+]
 
 
 def newly_frozen(
-    measured: pd.DataFrame, frozen: pd.DataFrame, *, next_week: date | None, last_week: date
+    measured: pd.DataFrame,
+    frozen: pd.DataFrame,
+    *,
+    next_week: date | None,
+    last_week: date,
+    lag: Callable[[str], int],
 ) -> pd.DataFrame:
     """Infants of `measured` that enter a block now, with their `week`; columns of `FROZEN_COLUMNS`.
 
     `frozen` are those already in. `next_week` is the first week not yet worked through (None: none has been),
-    `last_week` the last one that is over.
+    `last_week` the last one that is over, `lag` the days that a source's records take.
     """
     before = set(zip(frozen["source"], frozen["infant"], strict=True))
     fresh = [key not in before for key in zip(measured["source"], measured["infant"], strict=True)]
     ready = measured[measured["matured"] & measured["late"].isin(["yes", "no"]) & pd.Series(fresh, dtype=bool)]
     weeks = [max(week_of(day.date()), next_week or date.min) for day in ready["matured_on"]]
-    ready = ready.assign(week=weeks)
+    # What happened in a source's last `lag` days may be on its way: a wait is followed up to before them, no further.
+    through = [week + timedelta(days=6 - lag(source)) for week, source in zip(weeks, ready["source"], strict=True)]
+    followed = (
+        pd.Series(pd.to_datetime(through), index=ready.index, dtype="datetime64[s]") - ready["index_on"]
+    ).dt.days
+    ready = ready.assign(
+        week=weeks, days=ready["days"].clip(upper=followed), event=(ready["kind"] == 1) & (ready["days"] <= followed)
+    )
     return ready.loc[[week <= last_week for week in weeks], FROZEN_COLUMNS].reset_index(drop=True)
 
 
 def revisions(measured: pd.DataFrame, frozen: pd.DataFrame) -> pd.DataFrame:
-    """What differs now from what was frozen: columns `source, infant, field, old, new`."""
+    """What differs now from what was frozen: columns `source, infant, field, old, new`.
+
+    A dimension that did not exist yet at the freeze is no revision.
+    """
     fields = ["late", *DIMENSIONS[:-1]]
     now = measured[["source", "infant", *fields]]
     both = frozen[["source", "infant", *fields]].merge(now, on=["source", "infant"], suffixes=("_old", "_new"))
@@ -57,24 +79,47 @@ def revisions(measured: pd.DataFrame, frozen: pd.DataFrame) -> pd.DataFrame:
                 "old": both[f"{name}_old"],
                 "new": both[f"{name}_new"],
             }
-        )[both[f"{name}_old"] != both[f"{name}_new"]]
+        )[both[f"{name}_old"].notna() & (both[f"{name}_old"] != both[f"{name}_new"])]
         for name in fields
     ]
     return pd.concat(rows, ignore_index=True)
 
 
-def chart_blocks(frozen: pd.DataFrame, chart: Chart) -> dict[date, WeekRows]:
+def chart_rows(frozen: pd.DataFrame, chart: Chart) -> dict[date, WeekRows]:
     """Each week's counts by site and earlier neurology care, for the two groups of one chart. Others don't count."""
     compared = frozen[frozen[chart.dimension].isin([chart.group, chart.reference])]
-    weeks: dict[date, dict[Stratum, Block]] = {}
-    columns = ("week", "source", "prior_neurology", "late", chart.dimension)
-    for week, source, prior, late, group in zip(*(compared[name] for name in columns), strict=True):
+    if chart.version == "time-to-event":
+        compared = compared[compared["days"].notna()]
+    weeks: dict[date, dict[Stratum, list[tuple[int, ...]]]] = {}
+    columns = ("week", "source", "prior_neurology", "late", "days", "event", chart.dimension)
+    for week, source, prior, late, days, event, group in zip(*(compared[name] for name in columns), strict=True):
         stratum = (source if chart.scope == "within-site" else ALL_SITES, prior)
-        adverse = int(late == "yes")
-        one = Block(adverse, 1, 0, 0) if group == chart.group else Block(0, 0, adverse, 1)
-        held = weeks.setdefault(week, {})
-        held[stratum] = held.get(stratum, EMPTY).plus(one)
-    return {week: sorted(rows.items()) for week, rows in weeks.items()}
+        of_group = group == chart.group
+        one = (
+            _one(late == "yes", of_group)
+            if chart.version == "binary"
+            else wait(max(0, int(days)), event=bool(event), group=of_group)
+        )
+        weeks.setdefault(week, {}).setdefault(stratum, []).append(one)
+    gathered = _blocks if chart.version == "binary" else _waits
+    return {
+        week: [row for s, ones in sorted(held.items()) for row in gathered(s, ones)] for week, held in weeks.items()
+    }
+
+
+def _one(late: bool, of_group: bool) -> Block:
+    return Block(int(late), 1, 0, 0) if of_group else Block(0, 0, int(late), 1)
+
+
+def _blocks(stratum: Stratum, ones: list[tuple[int, ...]]) -> WeekRows:
+    total = EMPTY
+    for one in ones:
+        total = total.plus(Block(*one))
+    return [(stratum, total)]
+
+
+def _waits(stratum: Stratum, ones: list[tuple[int, ...]]) -> WeekRows:
+    return [(stratum, day) for day in merged(Waits(*one) for one in ones)]
 
 
 def consecutive(rows: Mapping[date, WeekRows], first: date, last: date) -> dict[date, WeekRows]:

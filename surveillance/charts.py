@@ -8,12 +8,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from surveillance.blocks import WeekRows, consecutive
-from surveillance.detector import EMPTY, Block, Week, confidence_sequence, limit_of, run_chart
+from surveillance.detector import ODDS_RATIOS, Gather, Row, Week, complete_blocks, limit_of, run_chart
 from surveillance.errors import ChartStateDamaged
+from surveillance.hazards import HAZARD_RATIOS, complete_cells
 from surveillance.measures.registry import Chart
+from surveillance.sequence import confidence_sequence
 from surveillance.weeks import week_of
 
 GENESIS = "0" * 64
@@ -63,12 +66,19 @@ def _bound(value: float) -> float | None:
     return _number(value) if math.isfinite(value) and value > 0 else None
 
 
-def _flat(rows: Sequence[tuple[tuple[str, str], Block]]) -> list[list[Any]]:
-    return [[site, prior, *block] for (site, prior), block in rows]
+def _flat(rows: Sequence[Row]) -> list[list[Any]]:
+    return [[site, prior, *counts] for (site, prior), counts in rows]
 
 
 def _rows_of(row: ChartRow) -> WeekRows:
-    return [((site, prior), Block(*counts)) for site, prior, *counts in row.rows]
+    return [((site, prior), tuple(counts)) for site, prior, *counts in row.rows]
+
+
+def _run(chart: Chart, weekly: Sequence[WeekRows], limits: Sequence[float]) -> list[Week]:
+    if chart.version == "time-to-event":
+        return run_chart(weekly, limits, gather=complete_cells, ratios=HAZARD_RATIOS, margin=chart.margin)
+    gather: Gather = partial(complete_blocks, min_reference=chart.min_reference)
+    return run_chart(weekly, limits, gather=gather, ratios=ODDS_RATIOS, margin=chart.margin)
 
 
 def active(chart: Chart, week: date) -> bool:
@@ -91,9 +101,33 @@ def verify(stored: Sequence[ChartRow]) -> None:
             raise ChartStateDamaged(
                 f"The chart {row.chart_id} doesn't match its hash in the week of {row.week}",
                 kept="nothing was added to the chart",
-                next_step="restore ops.chart_week from a backup, or retire the chart and register it anew",
+                next_step="restore ops.chart_week from a backup",
             )
         previous, expected_week = row.hash, row.week + timedelta(weeks=1)
+
+
+def replay(chart: Chart, stored: Sequence[ChartRow]) -> None:
+    """Check the chain, and compute every stored week anew from its counts. Raises `ChartStateDamaged`."""
+    verify(stored)
+    steps = _run(chart, [_rows_of(row) for row in stored], [row.limit_a for row in stored])
+    low, high = confidence_sequence([step.blocks for step in steps])
+    for i, (row, step) in enumerate(zip(stored, steps, strict=True)):
+        anew = _row(chart, row.week, _rows_of(row), step, (low[i], high[i]), row.charts, row.budget, "", row.run_id)
+        if row.limit_a != limit_of(row.charts, row.budget) or not _same(row, anew):
+            raise ChartStateDamaged(f"The chart {chart.id} replays to another value in the week of {row.week}")
+
+
+def _same(stored: ChartRow, anew: ChartRow) -> bool:
+    for name in ("rows", "blocks", "carried", "signal"):
+        if getattr(stored, name) != getattr(anew, name):
+            return False
+    for name in ("m", "cs_low", "cs_high", "log_e", "log_r"):
+        mine, theirs = getattr(stored, name), getattr(anew, name)
+        pairs = zip(mine, theirs, strict=True) if isinstance(mine, list) else [(mine, theirs)]
+        for a, b in pairs:
+            if (a is None) != (b is None) or (a is not None and not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)):
+                return False
+    return True
 
 
 def grow(
@@ -104,13 +138,12 @@ def grow(
     family: Sequence[Chart],
     last_week: date,
     budget: float,
-    margin: float,
-    min_reference: int,
     run_id: str,
 ) -> list[ChartRow]:
-    """Replay the stored weeks of a chart, and work through those up to `last_week`. Returns the new rows only.
+    """Check the stored weeks of a chart, and work through those up to `last_week`. Returns the new rows only.
 
-    `fresh` holds the blocks of weeks not yet stored. Raises `ChartStateDamaged` when a stored week doesn't replay.
+    `fresh` holds the counts of weeks not yet stored, `family` all charts that share the budget. Raises
+    `ChartStateDamaged` when a stored week doesn't match its hash or doesn't replay.
     """
     verify(stored)
     first = stored[-1].week + timedelta(weeks=1) if stored else _first_week(chart, fresh)
@@ -120,7 +153,7 @@ def grow(
     sizes = {week: family_size(family, week) for week in added}
     limits = [row.limit_a for row in stored] + [limit_of(sizes[week], budget) for week in added]
     weekly = [_rows_of(row) for row in stored] + list(added.values())
-    steps = run_chart(weekly, limits, margin=margin, min_reference=min_reference)
+    steps = _run(chart, weekly, limits)
     for row, step in zip(stored, steps, strict=False):
         if not math.isclose(row.m, step.m, rel_tol=_REPLAY_TOLERANCE):
             raise ChartStateDamaged(f"The chart {chart.id} replays to another value in the week of {row.week}")
@@ -158,7 +191,7 @@ def _row(
         "run_id": run_id,
         "rows": _flat(rows),
         "blocks": [list(block) for block in step.blocks],
-        "carried": _flat([(stratum, block) for stratum, block in step.carried.items() if block != EMPTY]),
+        "carried": _flat(step.carried),
         "log_e": [_number(value) for value in step.log_e],
         "log_r": [_number(value) if math.isfinite(value) else None for value in step.log_r],
         "m": _number(step.m),

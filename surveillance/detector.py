@@ -7,21 +7,17 @@ disparity, whatever the baseline, its season or drift. With R <- e (1 + R) and M
 `ODDS_RATIOS`, M_t - t is a martingale without a disparity, so that the mean time to a false signal at the limit A is at
 least A weeks (Shin, Ramdas and Rinaldo, *E-detectors*). A = 52 K / B keeps a family of K charts to B false alerts a
 year.
-
-The confidence sequence for the odds ratio inverts the same likelihood against its mixture over a standard normal prior
-on the log odds ratio (Robbins; Ville's inequality): it holds at all weeks together, however often one looks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.special import gammaln, logsumexp
 
 from surveillance.weeks import read_blocks
@@ -36,17 +32,8 @@ if TYPE_CHECKING:
 ODDS_RATIOS = (1.5, 2.0, 3.0, 5.0)
 #: Hazard ratios of the time-to-event version; below 1, since slower is adverse.
 HAZARD_RATIOS = (0.8, 0.65, 0.5, 0.35)
-#: The confidence sequence keeps an odds ratio while mixture / likelihood is below this: 1 / 0.05.
-SEQUENCE_LIMIT = 20.0
 WEEKS_A_YEAR = 52
 
-# Log odds ratios at which the likelihood is kept. The trapezoid rule over the inner part errs by
-# exp(-2 (pi s / 0.05)^2), where s is the width of the likelihood: nothing while s is over `_NARROW` (400 units of
-# information on the log odds ratio, about 9,000 infants). The outer part only finds far-away bounds.
-_SPACING, _NARROW = 0.05, 0.05
-_INNER = np.linspace(-8.0, 8.0, 321)
-_GRID: Floats = np.concatenate([np.arange(-40.0, -8.0, 0.5), _INNER, np.arange(8.5, 40.5, 0.5)])
-_LOG_PRIOR: Floats = np.where(np.abs(_GRID) <= 8.0, -0.5 * _GRID**2 + np.log(_SPACING / np.sqrt(2 * np.pi)), -np.inf)
 # exp() of more than this overflows; far beyond any limit.
 _LARGEST_LOG = 700.0
 
@@ -70,6 +57,7 @@ class Block(NamedTuple):
 
 EMPTY = Block(0, 0, 0, 0)
 Stratum = tuple[str, str]  # site, earlier neurology care
+Row = tuple[Stratum, tuple[int, ...]]  # counts of a stratum: a `Block`, or whatever a chart makes blocks of
 
 
 def log_partition(block: Block, log_ratios: Floats) -> Floats:
@@ -127,88 +115,19 @@ def e_values(block: Block, ratios: Sequence[float] = ODDS_RATIOS, *, margin: flo
     return np.exp(np.minimum(log_e_values(block, ratios, margin=margin), _LARGEST_LOG))
 
 
-@lru_cache(maxsize=20_000)
-def _log_likelihood(block: Block) -> Floats:
-    """Conditional log likelihood of the odds ratio on `_GRID`, up to a constant."""
-    log_likelihood: Floats = block.x * _GRID - log_partition(block, _GRID)
-    return log_likelihood
+class Gather(Protocol):
+    """How a chart makes blocks of counts: the complete ones of a week, and what waits for the weeks to come."""
+
+    def __call__(self, rows: Iterable[Row]) -> tuple[list[Block], list[Row]]: ...
 
 
-def confidence_sequence(weekly: Sequence[Sequence[Block]]) -> tuple[Floats, Floats]:
-    """Lower and upper 95% bound of the odds ratio after each week; 0 and infinity while the data set no bound.
-
-    Exact to about 1e-6 between e^-8 and e^8.
-    """
-    steps = np.array([sum((_log_likelihood(block) for block in blocks), np.zeros_like(_GRID)) for blocks in weekly])
-    if not len(steps):
-        return np.empty(0), np.empty(0)
-    log_likelihood = np.cumsum(steps, axis=0)
-    low, high = _bounds(_GRID, log_likelihood, _LOG_PRIOR)
-    for week in np.flatnonzero(_width(log_likelihood) < _NARROW):
-        low[week], high[week] = _narrow_bounds(log_likelihood[week])
-    return low, high
-
-
-def _width(log_likelihood: Floats) -> Floats:
-    """Standard deviation of each likelihood on the log odds ratio, by its curvature at its peak; infinite at an end."""
-    peak = log_likelihood.argmax(axis=1)
-    inside = np.abs(_GRID[peak]) < 8.0
-    at = np.where(inside, peak, _GRID.size // 2)
-    rows = np.arange(len(at))
-    bend = 2 * log_likelihood[rows, at] - log_likelihood[rows, at - 1] - log_likelihood[rows, at + 1]
-    with np.errstate(divide="ignore"):
-        return np.where(inside & (bend > 0), _SPACING / np.sqrt(np.maximum(bend, 0.0)), np.inf)
-
-
-def _narrow_bounds(log_likelihood: Floats) -> tuple[float, float]:
-    """The same on a grid of its own around the peak: a likelihood this narrow falls between the points of `_GRID`."""
-    spline = CubicSpline(_GRID, log_likelihood)
-    centre = _GRID[log_likelihood.argmax()]
-    near = np.linspace(centre - 2 * _SPACING, centre + 2 * _SPACING, 4001)
-    values = spline(near)
-    width = 1 / math.sqrt(max(float(-spline(near[values.argmax()], 2)), 1.0))
-    grid = near[values.argmax()] + width * np.linspace(-15, 15, 301)
-    prior = -0.5 * grid**2 + np.log(width * 0.1 / np.sqrt(2 * np.pi))
-    low, high = _bounds(grid, spline(grid)[None, :], prior)
-    return float(low[0]), float(high[0])
-
-
-def _bounds(grid: Floats, log_likelihood: Floats, log_prior: Floats) -> tuple[Floats, Floats]:
-    """Bounds of each row's odds ratio; 0 and infinity where the interval reaches an end of the grid."""
-    threshold = logsumexp(log_likelihood + log_prior, axis=1) - np.log(SEQUENCE_LIMIT)
-    excess = log_likelihood - threshold[:, None]
-    kept = excess > 0
-    first, last = kept.argmax(axis=1), len(grid) - 1 - kept[:, ::-1].argmax(axis=1)
-    pieces = CubicSpline(grid, excess, axis=1).c  # (4, intervals, rows)
-    rows = np.arange(len(excess))
-    left, right = np.maximum(first - 1, 0), np.minimum(last, len(grid) - 2)
-    low = np.exp(_root(pieces[:, left, rows], grid[left], grid[first]))
-    high = np.exp(_root(pieces[:, right, rows], grid[right], grid[right + 1]))
-    return np.where(first == 0, 0.0, low), np.where(last == len(grid) - 1, np.inf, high)
-
-
-def _root(cubic: Floats, left: Floats, right: Floats) -> Floats:
-    """Where each cubic piece (coefficients from the third power down, in the distance from `left`) crosses zero."""
-    width = right - left
-    rising = cubic[3] < 0
-    low, high = np.zeros_like(width), width.copy()
-    for _ in range(50):
-        middle = (low + high) / 2
-        value = ((cubic[0] * middle + cubic[1]) * middle + cubic[2]) * middle + cubic[3]
-        below = (value < 0) == rising
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return left + (low + high) / 2
-
-
-def carry_forward(
-    rows: Iterable[tuple[Stratum, Block]], carried: Mapping[Stratum, Block], *, min_reference: int = 1
-) -> tuple[list[Block], dict[Stratum, Block]]:
-    """One week's complete blocks, and what is carried into the next week within site and earlier neurology care."""
-    held = dict(carried)
-    for stratum, block in rows:
-        held[stratum] = held.get(stratum, EMPTY).plus(block)
+def complete_blocks(rows: Iterable[Row], *, min_reference: int = 1) -> tuple[list[Block], list[Row]]:
+    """Complete blocks, and the counts that wait, within site and earlier neurology care. `rows` hold four counts."""
+    held: dict[Stratum, Block] = {}
+    for stratum, counts in rows:
+        held[stratum] = held.get(stratum, EMPTY).plus(Block(*counts))
     complete = {s: b for s, b in sorted(held.items()) if b.complete and b.n_reference >= min_reference}
-    return list(complete.values()), {s: b for s, b in sorted(held.items()) if s not in complete and b != EMPTY}
+    return list(complete.values()), [(s, b) for s, b in sorted(held.items()) if s not in complete and b != EMPTY]
 
 
 @dataclass(frozen=True)
@@ -216,7 +135,7 @@ class Week:
     """One step of a chart. `m` is the mean before a reset; `log_r` the state after it."""
 
     blocks: tuple[Block, ...]
-    carried: dict[Stratum, Block] = field(repr=False)
+    carried: list[Row] = field(repr=False)
     log_e: tuple[float, ...]
     log_r: tuple[float, ...]
     m: float
@@ -238,19 +157,19 @@ def shiryaev_roberts(log_e: Sequence[float], log_r: Sequence[float], limit: floa
 
 
 def run_chart(
-    weeks: Sequence[Sequence[tuple[Stratum, Block]]],
+    weeks: Sequence[Sequence[Row]],
     limits: Sequence[float],
     *,
+    gather: Gather = complete_blocks,
     ratios: Sequence[float] = ODDS_RATIOS,
     margin: float = 1.0,
-    min_reference: int = 1,
 ) -> list[Week]:
-    """Run a chart over consecutive weeks of blocks, each week against its own limit."""
-    carried: dict[Stratum, Block] = {}
+    """Run a chart over consecutive weeks of counts, each week against its own limit."""
+    carried: list[Row] = []
     log_r: list[float] = [-np.inf] * len(ratios)
     steps = []
     for rows, limit in zip(weeks, limits, strict=True):
-        blocks, carried = carry_forward(rows, carried, min_reference=min_reference)
+        blocks, carried = gather([*carried, *rows])
         log_e = sum((log_e_values(block, ratios, margin=margin) for block in blocks), np.zeros(len(ratios)))
         log_r, m, signal = shiryaev_roberts(list(log_e), log_r, limit)
         steps.append(Week(tuple(blocks), carried, tuple(map(float, log_e)), tuple(log_r), m, limit, signal))
@@ -263,8 +182,8 @@ def detect_frame(
     """The detector over a table of blocks, one row a week from the first to the last.
 
     `blocks` has the columns `week, site, prior_neurology, x, n_group, y, n_reference`: late and all of the group, late
-    and all of the reference. A week is a date (7 days apart), an ISO week (2024-W05) or a whole number. Weeks without
-    rows are filled: e is 1 there and R still grows.
+    and all of the reference. A week is a date (7 days apart), an ISO week (2024-W05, 202405) or a whole number. Weeks
+    without rows are filled: e is 1 there and R still grows.
 
     Returns the columns `week, e_1.5, e_2, e_3, e_5, m, limit, signal, cs_low, cs_high`; `m` is the mean of R before a
     reset, and the bounds are 0 and infinity while the data set none.
@@ -273,10 +192,13 @@ def detect_frame(
     """
     import pandas as pd
 
+    from surveillance.sequence import confidence_sequence
+
     limit = limit_of(charts, budget)
     axis, rows = read_blocks(blocks)
     weekly = [[((site, prior), Block(*counts)) for site, prior, *counts in rows.get(i, ())] for i in range(len(axis))]
-    steps = run_chart(weekly, [limit] * len(weekly), margin=margin, min_reference=min_reference)
+    gather = partial(complete_blocks, min_reference=min_reference)
+    steps = run_chart(weekly, [limit] * len(weekly), gather=gather, margin=margin)
     low, high = confidence_sequence([step.blocks for step in steps])
     e = np.exp(np.minimum(np.array([step.log_e for step in steps]).reshape(len(steps), len(ODDS_RATIOS)), _LARGEST_LOG))
     return pd.DataFrame(

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+from surveillance.estimates.stratified import conditional_odds_ratio
 from surveillance.estimates.unknown import difference_bounds, plausible_range
-from surveillance.evidence import Facts, odds_ratio_without
+from surveillance.evidence import Facts, Table, pair, strata_tables, window_of
 from surveillance.measures.registry import UNKNOWN, Chart
-
-if TYPE_CHECKING:
-    from surveillance.charts import ChartRow
 
 Verdict = Literal["passed", "failed", "not_evaluable"]
 #: A source that has reported nothing for longer is silent.
 SILENT_DAYS = 14
 #: Points by which the known share of a dimension may fall against the year before.
 COMPLETENESS_DROP = 0.10
+#: Share of the infants behind a signal who may have been judged sooner than records take.
+TOO_SOON = 0.05
 #: Points by which the freeze error may differ between the groups (statistics.md 1.8: 2 to 3).
 FREEZE_ERROR_DIFFERENCE = 0.03
 
@@ -76,34 +76,38 @@ def freeze_error(chart: Chart, frozen: pd.DataFrame, revised: pd.DataFrame) -> G
     return GateOutcome("freeze_error", verdict, f"outcomes corrected after the freeze: {detail}")
 
 
-def lag_difference(chart: Chart, lags: Mapping[str, tuple[float, int]], allowed: int) -> GateOutcome:
-    """The slower group's recording lag (95th percentile, days) is within what the maturity allows for.
+def lag_difference(
+    chart: Chart, lags: Mapping[str, tuple[float, int]], compared: pd.DataFrame, allowed: Sequence[int]
+) -> GateOutcome:
+    """The infants behind the signal were judged no sooner than the slower group's records take (95th percentile).
 
-    `lags` maps a group to that percentile and the number of records it rests on.
+    `lags` maps a group to that percentile, in days, and the number of records it rests on; `allowed` holds the days
+    that each infant of `compared` was given between the outcome and its judgement.
     """
     if chart.group not in lags or chart.reference not in lags:
         return GateOutcome("lag_difference", "not_evaluable", "recording lags of both groups aren't known yet")
     group, reference = lags[chart.group][0], lags[chart.reference][0]
-    verdict: Verdict = "failed" if max(group, reference) > allowed else "passed"
+    soon = sum(days < max(group, reference) for days in allowed)
+    verdict: Verdict = "failed" if soon > TOO_SOON * len(compared) else "passed"
     detail = f"95% recorded within {group:.0f} days ({chart.group}) and {reference:.0f} days ({chart.reference})"
-    return GateOutcome("lag_difference", verdict, f"{detail}; outcomes are judged after {allowed} more days")
+    return GateOutcome("lag_difference", verdict, f"{detail}; {soon} of {len(compared)} infants were judged sooner")
 
 
-def leave_one_site_out(facts: Facts, rows: Sequence[ChartRow]) -> GateOutcome:
+def leave_one_site_out(chart: Chart, compared: pd.DataFrame) -> GateOutcome:
     """The difference points the same way with any one site left out."""
-    if len(facts.sites) < 2:
+    sites = sorted(set(compared["source"]))
+    if len(sites) < 2:
         return GateOutcome("leave_one_site_out", "not_evaluable", "one site only")
-    upto = [row for row in rows if row.week.isoformat() <= facts.week]
-    ratios = {site: odds_ratio_without(upto, date.fromisoformat(facts.since), site) for site in facts.sites}
-    # An infinite odds ratio has no value and is the same way round; a table that says nothing has neither.
-    against = sorted(
-        site
-        for site, ratio in ratios.items()
-        if (ratio.value is None and "finite" not in str(ratio.reason)) or (ratio.value or 2.0) <= 1.0
-    )
+    against = [site for site in sites if not _adverse(strata_tables(compared[compared["source"] != site], chart))]
     if against:
         return GateOutcome("leave_one_site_out", "failed", f"the difference rests on {', '.join(against)} alone")
     return GateOutcome("leave_one_site_out", "passed", "the same way round with any one site left out")
+
+
+def _adverse(tables: Sequence[Table]) -> bool:
+    """Whether the odds ratio is above 1; infinity is, and a table that says nothing is not."""
+    ratio = conditional_odds_ratio(tables)
+    return ratio.value > 1.0 if ratio.value is not None else "no odds ratio is finite" in str(ratio.reason)
 
 
 def unknown_range(facts: Facts) -> GateOutcome:
@@ -123,34 +127,54 @@ def unknown_range(facts: Facts) -> GateOutcome:
 
 
 def time_agrees(facts: Facts) -> GateOutcome:
-    """The days waited point the same way as the share over seven days: the time-to-event version agrees in sign."""
+    """Days waited and the share over seven days point the same way, whichever of the two gave the signal."""
     if facts.hazard_evidence is None:
         return GateOutcome("time_agrees", "not_evaluable", "days waited can't be compared")
-    against = facts.hazard_evidence < 1.0 and (facts.extra_days or 0.0) <= 0
     days = "" if facts.extra_days is None else f", {facts.extra_days:+.1f} days in the first {facts.horizon}"
     detail = f"evidence from days waited {facts.hazard_evidence:.2g}{days}"
+    if facts.version == "time-to-event":
+        against = (facts.risk_difference or 0.0) <= 0
+        detail += f"; share late {facts.risk_difference or 0.0:+.0%}"
+    else:
+        against = facts.hazard_evidence < 1.0 and (facts.extra_days or 0.0) <= 0
     return GateOutcome("time_agrees", "failed" if against else "passed", detail)
 
 
-def evaluate(
-    chart: Chart,
-    facts: Facts,
-    rows: Sequence[ChartRow],
-    frozen: pd.DataFrame,
-    revised: pd.DataFrame,
-    *,
-    through: Mapping[str, date],
-    as_of: date,
-    group_lags: Mapping[str, tuple[float, int]],
-    allowed_lag: int,
-) -> list[GateOutcome]:
+@dataclass(frozen=True)
+class Quality:
+    """What the gates look at beside the figures of a signal."""
+
+    frozen: pd.DataFrame  # the measure's infants as they entered the charts
+    revised: pd.DataFrame  # those whose outcome was corrected since: source, infant
+    measured: pd.DataFrame  # the measure's infants as known now
+    lags: Mapping[str, tuple[float, int]]  # group -> 95th percentile of the recording lag in days, records
+    through: Mapping[str, date]
+    as_of: date
+    lag: Callable[[str], int]  # source -> days until its outcomes are judged, as they are now
+
+
+def evaluate(chart: Chart, facts: Facts, quality: Quality) -> list[GateOutcome]:
     """All gates of one signal."""
+    since, week = date.fromisoformat(facts.since), date.fromisoformat(facts.week)
+    compared = pair(window_of(quality.frozen, since, week), chart)
     return [
-        load_complete(through, as_of),
-        completeness(chart, frozen, date.fromisoformat(facts.week)),
-        lag_difference(chart, group_lags, allowed_lag),
-        freeze_error(chart, frozen, revised),
-        leave_one_site_out(facts, rows),
+        load_complete(quality.through, quality.as_of),
+        completeness(chart, quality.frozen, week),
+        lag_difference(chart, quality.lags, compared, allowed_days(compared, quality.measured, quality.lag)),
+        freeze_error(chart, quality.frozen, quality.revised),
+        leave_one_site_out(chart, compared),
         unknown_range(facts),
         time_agrees(facts),
     ]
+
+
+def allowed_days(compared: pd.DataFrame, measured: pd.DataFrame, lag: Callable[[str], int]) -> list[int]:
+    """Days that each infant's records were given before the outcome was frozen.
+
+    An outcome that would mature later now, with a longer lag learned since, was given that much less.
+    """
+    keys = ["source", "infant"]
+    joined = compared[[*keys, "matured_on"]].merge(measured[[*keys, "matured_on"]], on=keys, suffixes=("", "_now"))
+    joined = joined[joined["matured_on_now"].notna()]
+    sooner = (pd.to_datetime(joined["matured_on_now"]) - pd.to_datetime(joined["matured_on"])).dt.days
+    return [lag(source) - max(0, int(days)) for source, days in zip(joined["source"], sooner, strict=True)]

@@ -3,107 +3,85 @@
 A cell is one follow-up day of one block: of those still waiting on that day, how many of the group and of the reference
 had the event. Given the cell's margins, that number is Fisher's noncentral hypergeometric with the hazard ratio as its
 only parameter (below 1: the group waits longer), so cells give e-values as blocks do, and multiply. A block holds the
-infants who matured in consecutive weeks until it has `MIN_ENTRIES` of the group and one of the reference; every infant
-is in one block, which keeps the e-values valid with staggered entry.
+infants who matured in consecutive weeks until it has `MIN_ENTRIES` of the group and one of the reference, within site
+and earlier neurology care; every infant is in one block, which keeps the e-values valid with staggered entry (a
+log-rank test computed anew each week is not). The rule looks at who entered, never at how long they waited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from surveillance.detector import HAZARD_RATIOS, Block, log_e_values, shiryaev_roberts
+from surveillance.detector import Block, Row, Stratum
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+#: Hazard ratios over which the detector is averaged; below 1, since slower is adverse (statistics.md 1.5, 6).
+HAZARD_RATIOS = (0.8, 0.65, 0.5, 0.35)
 #: Entries of the group that a block waits for.
 MIN_ENTRIES = 3
 #: Follow-up after this many days says little about a delay of a week, and much about who is lost.
 HORIZON_DAYS = 28
 
 
-class Wait(NamedTuple):
-    """One infant: days waited, whether the event ended the wait, and whether of the group (else of the reference)."""
+class Waits(NamedTuple):
+    """Infants whose follow-up ended on one day of waiting: with the event, or still waiting (censored)."""
 
-    days: int
-    event: bool
-    group: bool
-
-
-@dataclass(frozen=True)
-class HazardWeek:
-    """One week of the time-to-event chart. `m` is the mean of the statistic before a reset."""
-
-    week: date
-    log_e: tuple[float, ...]
-    m: float
-    signal: bool
+    day: int
+    events_group: int
+    censored_group: int
+    events_reference: int
+    censored_reference: int
 
 
-def cells(waits: Sequence[Wait], horizon: int = HORIZON_DAYS) -> list[Block]:
+def wait(day: int, *, event: bool, group: bool) -> Waits:
+    """One infant."""
+    return Waits(
+        day, int(event and group), int(group and not event), int(event and not group), int(not event and not group)
+    )
+
+
+def merged(waits: Iterable[Waits]) -> list[Waits]:
+    """The same infants with one entry a day, by day."""
+    days: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+    for day, *counts in waits:
+        days[day] = days.get(day, np.zeros(4, dtype=np.int64)) + counts
+    return [Waits(day, *(int(count) for count in counts)) for day, counts in sorted(days.items())]
+
+
+def cells(waits: Sequence[Waits], horizon: int = HORIZON_DAYS) -> list[Block]:
     """Events and numbers at risk by follow-up day, for days on which anyone had the event.
 
     `x` of `n_group` and `y` of `n_reference` had the event. Events come before censorings of the same day.
     """
-    days = np.array([wait.days for wait in waits])
-    event = np.array([wait.event for wait in waits], dtype=bool)
-    group = np.array([wait.group for wait in waits], dtype=bool)
+    days = merged(waits)
+    at_risk = [sum(d.events_group + d.censored_group for d in days), 0]
+    at_risk[1] = sum(d.events_reference + d.censored_reference for d in days)
     found = []
-    for day in np.unique(days[event]) if len(waits) else ():
-        if day > horizon:
+    for d in days:
+        if d.day > horizon:
             break
-        at_risk, now = days >= day, event & (days == day)
-        counts = (now & group, at_risk & group, now & ~group, at_risk & ~group)
-        found.append(Block(*(int(chosen.sum()) for chosen in counts)))
+        if d.events_group or d.events_reference:
+            found.append(Block(d.events_group, at_risk[0], d.events_reference, at_risk[1]))
+        at_risk[0] -= d.events_group + d.censored_group
+        at_risk[1] -= d.events_reference + d.censored_reference
     return found
 
 
-def log_e_of(waits: Sequence[Wait]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Log e-values of one block for each of `HAZARD_RATIOS`."""
-    total = np.zeros(len(HAZARD_RATIOS))
-    for cell in cells(waits):
-        total = total + log_e_values(cell, HAZARD_RATIOS)
-    return total
-
-
-def run(weekly: Sequence[tuple[date, Sequence[tuple[str, Wait]]]], limit: float) -> list[HazardWeek]:
-    """Run over consecutive weeks of (stratum, wait); strata (site and earlier neurology care) are never mixed."""
-    held: dict[str, list[Wait]] = {}
-    log_r: list[float] = [-np.inf] * len(HAZARD_RATIOS)
-    steps = []
-    for week, entries in weekly:
-        for stratum, wait in entries:
-            held.setdefault(stratum, []).append(wait)
-        log_e = np.zeros(len(HAZARD_RATIOS))
-        for stratum in sorted(held):
-            members = sum(wait.group for wait in held[stratum])
-            if members >= MIN_ENTRIES and members < len(held[stratum]):
-                log_e = log_e + log_e_of(held.pop(stratum))
-        log_r, m, signal = shiryaev_roberts(list(log_e), log_r, limit)
-        steps.append(HazardWeek(week, tuple(float(value) for value in log_e), m, signal))
-    return steps
-
-
-def weekly_waits(
-    frozen: pd.DataFrame, measured: pd.DataFrame, dimension: str, group: str, reference: str
-) -> list[tuple[date, list[tuple[str, Wait]]]]:
-    """The infants of a chart by week of freezing, with their waits as measured; weeks without any are filled."""
-    pair = frozen[frozen[dimension].isin([group, reference])]
-    keys = ["source", "infant"]
-    joined = pair[[*keys, "week", "prior_neurology", dimension]].merge(measured[[*keys, "days", "kind"]], on=keys)
-    joined = joined[joined["days"].notna()].sort_values(["week", *keys])
-    by_week: dict[date, list[tuple[str, Wait]]] = {}
-    columns = ("week", "source", "prior_neurology", dimension, "days", "kind")
-    for week, source, prior, value, days, kind in zip(*(joined[name] for name in columns), strict=True):
-        wait = Wait(int(days), kind == 1, value == group)
-        by_week.setdefault(week, []).append((f"{source}/{prior}", wait))
-    if not by_week:
-        return []
-    first, last = min(by_week), max(by_week)
-    weeks = [first + timedelta(weeks=i) for i in range((last - first).days // 7 + 1)]
-    return [(week, by_week.get(week, [])) for week in weeks]
+def complete_cells(rows: Iterable[Row], *, min_entries: int = MIN_ENTRIES) -> tuple[list[Block], list[Row]]:
+    """Cells of the blocks that are complete, and the infants that wait. `rows` hold the counts of `Waits`."""
+    held: dict[Stratum, list[Waits]] = {}
+    for stratum, counts in rows:
+        held.setdefault(stratum, []).append(Waits(*counts))
+    done: list[Block] = []
+    carried: list[Row] = []
+    for stratum in sorted(held):
+        waits = merged(held[stratum])
+        group = sum(d.events_group + d.censored_group for d in waits)
+        reference = sum(d.events_reference + d.censored_reference for d in waits)
+        if group >= min_entries and reference:
+            done += cells(waits)
+        else:
+            carried += [(stratum, one) for one in waits]
+    return done, carried

@@ -1,7 +1,7 @@
 """How long records take to arrive, by source and group: what maturity has to wait for.
 
-A lag is the time from an event to the pull that first brought its evidence. A source's first pull brings years of
-history at once and says nothing of lags; later pulls do. Lags are right-truncated - of last week's events only the fast
+A lag is the time from an event to the load that first knew its day. A source's first load brings years of history at
+once and says nothing of lags; later loads do. Lags are right-truncated - of last week's events only the fast
 records are here - so their distribution is estimated in reverse time. Maturity is the 95th percentile of the slowest
 group: a lag that differs between groups would else make a difference out of nothing. It is learned once a quarter, as
 a new version; past weeks keep theirs.
@@ -21,7 +21,7 @@ from sqlalchemy import insert, select, text
 
 from surveillance.cohort import language_group
 from surveillance.measures.registry import UNKNOWN
-from warehouse.schema.measures import Maturity
+from warehouse.schema.charts import Maturity
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,17 +39,25 @@ REVIEW_DAYS = 91
 BOUNDS = (7, 90)
 DIMENSIONS = ("race_ethnicity", "payer", "language_group")
 _COLUMNS = ["source", "infant", "happened_on", "recorded_on", "race_ethnicity", "payer", "language"]
+# A milestone counts as recorded when a timeline first held its day. Before the diagnosis an infant has no timeline, so
+# that the lag of an earlier milestone counts from the diagnosis: it is from then on that an outcome could be judged.
 _RECORDED = text(
     """
-    SELECT DISTINCT e.source, e.infant, e.low AS happened_on, (r.seen_at AT TIME ZONE 'UTC')::date AS recorded_on,
-           t.race_ethnicity, t.payer, t.language
-    FROM clinical.milestone_event e
-    JOIN clinical.resource r USING (source, resource_type, resource_id)
-    JOIN clinical.v_timeline t ON t.source = e.source AND t.infant = e.infant
-    WHERE e.milestone IN ('neurology', 'diagnosis', 'first_line') AND e.precision = 'day'
-      AND r.seen_at > (SELECT min(first.known_at) FROM ops.pull first WHERE first.source = e.source)
-      AND e.low > (SELECT min(first.known_at)::date FROM ops.pull first WHERE first.source = e.source)
-      AND (r.seen_at AT TIME ZONE 'UTC')::date BETWEEN e.low AND :as_of
+    WITH first AS (SELECT source, min(valid_from) AS loaded FROM clinical.referral_timeline GROUP BY source)
+    SELECT now.source, now.infant, greatest(m.day, now.diagnosis) AS happened_on,
+           (min(t.valid_from) AT TIME ZONE 'UTC')::date AS recorded_on, now.race_ethnicity, now.payer, now.language
+    FROM clinical.v_timeline now
+    JOIN first USING (source)
+    CROSS JOIN LATERAL (VALUES ('neurology', now.neurology), ('diagnosis', now.diagnosis),
+                               ('first_line', now.first_line)) AS m (milestone, day)
+    JOIN clinical.referral_timeline t ON t.source = now.source AND t.infant = now.infant
+     AND CASE m.milestone WHEN 'neurology' THEN t.neurology WHEN 'diagnosis' THEN t.diagnosis ELSE t.first_line END
+         = m.day
+    WHERE greatest(m.day, now.diagnosis) > first.loaded::date AND now.diagnosis IS NOT NULL
+    GROUP BY now.source, now.infant, m.milestone, m.day, now.diagnosis, first.loaded, now.race_ethnicity, now.payer,
+             now.language
+    HAVING min(t.valid_from) > first.loaded
+       AND (min(t.valid_from) AT TIME ZONE 'UTC')::date BETWEEN greatest(m.day, now.diagnosis) AND :as_of
     ORDER BY 1, 2, 3, 4
     """
 )

@@ -40,6 +40,8 @@ NEXT: dict[Status, tuple[Status, ...]] = {
 }
 #: A named person is still to look.
 UNSEEN: tuple[Status, ...] = ("candidate", "held", "open", "reopened")
+#: Somebody has looked, and the alert is not closed.
+SEEN: tuple[Status, ...] = ("acknowledged", "investigating", "confirmed", "action", "monitoring")
 
 
 def step(status: str, to: Status) -> Status:

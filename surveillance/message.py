@@ -69,7 +69,8 @@ def subject(items: Sequence[Item]) -> str:
     first = items[0]
     held = all(item.status == "held" for item in items)
     who = group_name(first.chart.dimension, first.chart.group)
-    what = "Held for data checks" if held else "Please look"
+    late = all(item.kind == "escalated" for item in items)
+    what = "Nobody has looked yet" if late else "Held for data checks" if held else "Please look"
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
     return f"[IESS] {what}: {who} waited longer, {first.measure.title.lower()}{more}"
 
@@ -95,7 +96,8 @@ def body(
     if waiting:
         parts.append(_waiting(waiting, settings))
     due = min((item.due_on for item in items if item.due_on), default=None)
-    until = f" Please acknowledge by {_day(due)}." if due else ""
+    late = due is not None and due < as_of
+    until = f" {'Nobody acknowledged it by' if late else 'Please acknowledge by'} {_day(due)}." if due else ""
     parts.append(f"Owner: {settings.owner}.{until}")
     return "\n\n".join(fill(part, _WIDTH) for part in parts if part) + "\n"
 
@@ -138,16 +140,49 @@ def _days(facts: Mapping[str, Any]) -> str:
 
 def _certainty(facts: Mapping[str, Any]) -> str:
     years = facts["years_between_false"]
-    ratio = f"Odds ratio {facts['odds_ratio']:.1f}" if facts["odds_ratio"] is not None else "Odds ratio not finite"
-    low = f"{facts['cs_low']:.1f}" if facts["cs_low"] is not None else "0"
-    high = f"{facts['cs_high']:.1f}" if facts["cs_high"] is not None else "no upper bound"
     every = "year" if round(years) == 1 else "years"
     return (
         f"How sure: evidence {facts['m']:.0f} against a limit of {facts['limit']:.0f}; chance alone gives a signal "
         f"like this less than once in {years:.0f} {every} on this chart, and at most {facts['budget']:g} a year over "
-        f"all {facts['charts']} charts together. {ratio} over all weeks; the interval {low} to {high} holds however "
-        "often one looks."
+        f"all {facts['charts']} charts together. {_ratio(facts)}{_others(facts)}"
     )
+
+
+def _ratio(facts: Mapping[str, Any]) -> str:
+    """The ratio over all weeks with its interval; a hazard ratio in words, since below 1 it is the worse."""
+    ratio, low, high = facts["ratio"], facts["cs_low"], facts["cs_high"]
+    interval = f"{low or 0.0:.1f} to {'no upper bound' if high is None else f'{high:.1f}'}"
+    if facts["version"] == "time-to-event":
+        daily = "can't be told" if ratio is None else f"was {ratio:.1f} times that of the reference"
+        return (
+            f"Day by day, the chance of those still waiting to be seen {daily} (hazard ratio over all weeks; the "
+            f"interval {interval} holds however often one looks)."
+        )
+    value = "not finite" if ratio is None else f"{ratio:.1f}"
+    return f"Odds ratio {value} over all weeks; the interval {interval} holds however often one looks."
+
+
+def _others(facts: Mapping[str, Any]) -> str:
+    """The other charts of the same groups that have something to say."""
+    said = {
+        word: [other["chart"] for other in facts["others"] if other["says"] == word]
+        for word in ("supports", "contradicts")
+    }
+    told = [
+        f"{'Supported' if word == 'supports' else 'Contradicted'} by {_chart_list(charts)}."
+        for word, charts in said.items()
+        if charts
+    ]
+    return "".join(f" {sentence}" for sentence in told)
+
+
+def _chart_list(charts: Sequence[str]) -> str:
+    """Charts by their measure, scope and version: `I2 (within-site, days waited)`."""
+    named = []
+    for chart in charts:
+        measure, _, _, _, scope, *version = chart.split(":")
+        named.append(f"{measure} ({scope}{', days waited' if version else ''})")
+    return ", ".join(named)
 
 
 def _unknown(facts: Mapping[str, Any], chart: Chart) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from surveillance.errors import DeliveryFailed
-from warehouse.schema.measures import Outbox
+from warehouse.schema.charts import Outbox
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, RowMapping

@@ -1,19 +1,23 @@
 """What an alert can and can't see: false alerts and weeks to detection, simulated for a network's volume and shares.
 
 The simulation: Poisson arrivals each week, a group and a reference of given shares, a late probability that is the same
-in both until the difference begins. Detection is counted from that week on; the weeks that an outcome takes to mature
-come on top.
+in both until the difference begins. Waits in days are Weibull with shape 0.75, and as often late; the group's hazards
+are in the ratio that gives the odds ratio at day 7 (0.61 for 2 at 40% late). Detection is counted from the week of the
+change on; the weeks that an outcome takes to mature come on top.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surveillance.detector import EMPTY, Block, log_e_values
+from surveillance.detector import Block, Gather, Row, complete_blocks, log_e_values
+from surveillance.hazards import HAZARD_RATIOS, HORIZON_DAYS, Waits, complete_cells
+from surveillance.measures.registry import ChartVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +26,14 @@ if TYPE_CHECKING:
 
     from surveillance.measures.registry import Chart
 
+    Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
 WEEKS_A_YEAR = 52
+#: Shape of the waits' Weibull distribution (statistics.md 1.0).
+_SHAPE = 0.75
+#: The first whole day that is late.
+_LATE_FROM = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,7 @@ class Scenario:
     sites: int = 1
     #: Late probability in a week, before any difference: season, drift, a common shift. None: `late`.
     baseline: Callable[[int], float] | None = None
+    version: ChartVersion = "binary"
 
     def late_in(self, week: int) -> float:
         return self.late if self.baseline is None else self.baseline(week)
@@ -57,18 +69,18 @@ class Power:
 class _Chart:
     """One simulated chart: counts carried forward by site, the statistic, and its signals."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self.carried = [EMPTY] * scenario.sites
+    def __init__(self, version: ChartVersion) -> None:
+        self.gather: Gather = complete_blocks if version == "binary" else complete_cells
+        self.ratios = None if version == "binary" else HAZARD_RATIOS
+        self.carried: list[Row] = []
         self.log_r = np.full(4, -np.inf)
 
-    def week(self, blocks: list[Block], limit: float) -> bool:
+    def week(self, rows: list[Row], limit: float) -> bool:
         log_e = np.zeros(4)
-        for site, block in enumerate(blocks):
-            held = self.carried[site].plus(block)
-            if held.complete:
-                log_e += log_e_values(held)
-                held = EMPTY
-            self.carried[site] = held
+        if rows:
+            blocks, self.carried = self.gather([*self.carried, *rows])
+            for block in blocks:
+                log_e += log_e_values(block) if self.ratios is None else log_e_values(block, self.ratios)
         self.log_r = log_e + np.logaddexp(0.0, self.log_r)
         top = self.log_r.max()
         m = float(np.exp(top) * np.exp(self.log_r - top).mean())
@@ -78,22 +90,54 @@ class _Chart:
         return False
 
 
-def _draw(
-    scenario: Scenario, weeks: int, charts: int, rng: np.random.Generator, odds_ratio: Callable[[int], float]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Counts x, n_group, y, n_reference by chart, week and site."""
+def _arrivals(scenario: Scenario, weeks: int, rng: np.random.Generator) -> tuple[Counts, Counts]:
+    """Infants of the group and of the reference, by week and site."""
     mean = scenario.cases / WEEKS_A_YEAR / scenario.sites
-    size = (charts, weeks, scenario.sites)
-    n_group, n_reference = (
-        rng.poisson(mean * scenario.group_share, size),
-        rng.poisson(mean * scenario.reference_share, size),
-    )
+    size = (weeks, scenario.sites)
+    return rng.poisson(mean * scenario.group_share, size), rng.poisson(mean * scenario.reference_share, size)
+
+
+def _late(scenario: Scenario, weeks: int, odds_ratio: Callable[[int], float]) -> tuple[Floats, Floats]:
+    """Late probability of the group and of the reference, by week."""
     reference = np.array([scenario.late_in(week) for week in range(weeks)])
     odds = reference / (1 - reference) * np.array([odds_ratio(week) for week in range(weeks)])
-    group = odds / (1 + odds)
-    x = rng.binomial(n_group, group[None, :, None])
-    y = rng.binomial(n_reference, reference[None, :, None])
-    return np.stack([x, n_group, y, n_reference], axis=-1)
+    return odds / (1 + odds), reference
+
+
+def _blocks(
+    scenario: Scenario, weeks: int, rng: np.random.Generator, odds_ratio: Callable[[int], float]
+) -> Iterator[list[Row]]:
+    """Week by week, the late and all of the group and of the reference by site."""
+    n_group, n_reference = _arrivals(scenario, weeks, rng)
+    group, reference = _late(scenario, weeks, odds_ratio)
+    x, y = rng.binomial(n_group, group[:, None]), rng.binomial(n_reference, reference[:, None])
+    for drawn in np.stack([x, n_group, y, n_reference], axis=-1).tolist():
+        yield [((str(site), ""), Block(*counts)) for site, counts in enumerate(drawn) if counts[1] or counts[3]]
+
+
+def _waits(
+    scenario: Scenario, weeks: int, rng: np.random.Generator, odds_ratio: Callable[[int], float]
+) -> Iterator[list[Row]]:
+    """Week by week, the days waited by site; beyond the horizon an infant is still waiting."""
+    by_day = [
+        rng.multinomial(n, _day_chances(late)[:, None, :])
+        for n, late in zip(_arrivals(scenario, weeks, rng), _late(scenario, weeks, odds_ratio), strict=True)
+    ]
+    last = HORIZON_DAYS + 1
+    for group, reference in zip(*by_day, strict=True):
+        rows: list[Row] = []
+        for site, day in zip(*((a.tolist()) for a in np.nonzero(group + reference)), strict=True):
+            g, r = int(group[site, day]), int(reference[site, day])
+            rows.append(((str(site), ""), Waits(day, 0, g, 0, r) if day == last else Waits(day, g, 0, r, 0)))
+        yield rows
+
+
+def _day_chances(late: Floats) -> Floats:
+    """Chance of the event on each day up to the horizon, and of none; by week."""
+    days = np.arange(HORIZON_DAYS + 2)
+    waiting = late[:, None] ** ((days / _LATE_FROM) ** _SHAPE)[None, :]
+    chances: Floats = np.concatenate([waiting[:, :-1] - waiting[:, 1:], waiting[:, -1:]], axis=1)
+    return chances
 
 
 def signals(
@@ -104,14 +148,19 @@ def signals(
     charts: int,
     seed: int,
     odds_ratio: Callable[[int], float] = lambda week: 1.0,
+    until: int | None = None,
 ) -> list[list[int]]:
-    """Weeks in which each of `charts` simulated charts signals."""
-    counts = _draw(scenario, weeks, charts, np.random.default_rng(seed), odds_ratio)
+    """Weeks in which each of `charts` simulated charts signals; each is followed to its first from `until` on."""
+    draw = _blocks if scenario.version == "binary" else _waits
     found = []
-    for drawn in counts:
-        chart = _Chart(scenario)
-        rows = enumerate(drawn.tolist())
-        found.append([week for week, sites in rows if chart.week([Block(*site) for site in sites], limit)])
+    for one in range(charts):
+        chart, hits = _Chart(scenario.version), []
+        for week, rows in enumerate(draw(scenario, weeks, np.random.default_rng([seed, one]), odds_ratio)):
+            if chart.week(rows, limit):
+                hits.append(week)
+                if until is not None and week >= until:
+                    break
+        found.append(hits)
     return found
 
 
@@ -132,6 +181,7 @@ def weeks_to_detection(
         charts=charts,
         seed=seed,
         odds_ratio=lambda week: scenario.odds_ratio if week >= start else 1.0,
+        until=start,
     )
     after = [[week - start + 1 for week in chart if week >= start] for chart in found]
     return [float(min(weeks, default=np.inf)) for weeks in after]
@@ -164,4 +214,6 @@ def scenario_of(chart: Chart, frozen: pd.DataFrame, odds_ratio: float = 2.0) -> 
     if 0.0 in shares or not 0 < late < 1:
         return None
     sites = int(year["source"].nunique()) if chart.scope == "within-site" else 1
-    return Scenario(len(year) * WEEKS_A_YEAR / weeks, shares[0], shares[1], late, odds_ratio, sites)
+    return Scenario(
+        len(year) * WEEKS_A_YEAR / weeks, shares[0], shares[1], late, odds_ratio, sites, None, chart.version
+    )

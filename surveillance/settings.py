@@ -16,15 +16,12 @@ class SurveillanceSettings:
 
     #: False alerts a year that the network tolerates over all alerting charts together (B).
     budget: float = 1.0
+    #: The charts that a warehouse without any begins with; from then on its registry stands.
     charts: tuple[Chart, ...] = field(default_factory=default_charts)
     #: How sure the diagnosis must be for an infant to be measured; `("definite",)` is the strict choice.
     cohorts: tuple[str, ...] = ("definite", "probable")
     #: Ids of the measures to estimate; empty: all of the registry.
     measures: tuple[str, ...] = ()
-    #: Odds ratio up to which a difference isn't material; above 1 useful beyond about 2,000 cases a year.
-    margin: float = 1.0
-    #: A block is held until it has at least this many of the reference.
-    min_reference: int = 1
     #: Days from an event until it can be relied on to be in the warehouse.
     maturity_lag_days: int = 14
     #: The same where a source needs another; wins over `maturity_lag_days`.
@@ -49,6 +46,8 @@ class SurveillanceSettings:
     owner: str = "the network's quality lead"
     #: Where those who may see infants find them; no PHI, no identifier.
     worklist_link: str = ""
+    #: Sources that should send something; one that never did is missing.
+    sources: tuple[str, ...] = ()
     code_version: str = "0.1.0"
 
     def lag(self, source: str) -> int:

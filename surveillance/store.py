@@ -1,4 +1,4 @@
-"""Reading and writing the tables of `warehouse.schema.measures`. Callers own the transaction."""
+"""Reading and writing the tables of `warehouse.schema.measures` and `.charts`. Callers own the transaction."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from sqlalchemy import Table, func, insert, select, text, update
+from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from surveillance.blocks import FROZEN_COLUMNS
 from surveillance.charts import ChartRow
 from surveillance.errors import RunUnknown
-from surveillance.measures.registry import DIMENSIONS, Chart, Measure
-from warehouse.schema import measures as tables
+from surveillance.measures.registry import DIMENSIONS, Measure
+from warehouse.schema import charts, measures
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -44,7 +44,7 @@ def write_rows(connection: Connection, model: type[Any], rows: Sequence[Mapping[
 
 def has_results(connection: Connection, run_id: str) -> bool:
     """Whether the run has measured already."""
-    table = _table(tables.MeasureRun)
+    table = _table(measures.MeasureRun)
     return connection.execute(select(func.count()).where(table.c.run_id == run_id)).scalar_one() > 0
 
 
@@ -64,19 +64,19 @@ def write_run(
         "data_through": {source: day.isoformat() for source, day in sorted(through.items())},
         "infants": infants,
     }
-    write_rows(connection, tables.MeasureRun, [row])
+    write_rows(connection, measures.MeasureRun, [row])
 
 
 def run(connection: Connection, run_id: str) -> dict[str, Any]:
     """The run's row. Raises `RunUnknown`."""
-    table = _table(tables.MeasureRun)
+    table = _table(measures.MeasureRun)
     row = connection.execute(select(table).where(table.c.run_id == run_id)).mappings().first()
     if row is None:
         raise RunUnknown(f"The run {run_id} hasn't measured yet", next_step="run the step `measure` first")
     return dict(row)
 
 
-def write_definitions(connection: Connection, measures: Iterable[Measure], settings: SurveillanceSettings) -> None:
+def write_definitions(connection: Connection, defined: Iterable[Measure], settings: SurveillanceSettings) -> None:
     """Add definitions that aren't there; a version that is there is never reworded."""
     rows = [
         {
@@ -95,33 +95,33 @@ def write_definitions(connection: Connection, measures: Iterable[Measure], setti
             "valid_from": measure.valid_from,
             "valid_to": measure.valid_to,
         }
-        for measure in measures
+        for measure in defined
     ]
-    connection.execute(upsert(_table(tables.MetricDefinition)).on_conflict_do_nothing(), rows)
+    connection.execute(upsert(_table(measures.MetricDefinition)).on_conflict_do_nothing(), rows)
 
 
 def results(connection: Connection, run_id: str, *, published: bool = False) -> pd.DataFrame:
     """All results of a run, in the order of the key."""
-    table = _table(tables.PublishedResult if published else tables.MetricResult)
+    table = _table(measures.PublishedResult if published else measures.MetricResult)
     query = select(table).where(table.c.run_id == run_id).order_by(*table.primary_key.columns)
     return pd.DataFrame(connection.execute(query).mappings().all(), columns=[column.name for column in table.columns])
 
 
 def published_columns() -> list[str]:
     """Columns of `published.metric_result`."""
-    return [column.name for column in _table(tables.PublishedResult).columns]
+    return [column.name for column in _table(measures.PublishedResult).columns]
 
 
 def releases(connection: Connection) -> dict[str, date]:
     """Runs that were released, with their as-of days, oldest first."""
-    table = _table(tables.PublishedResult)
+    table = _table(measures.PublishedResult)
     query = select(table.c.run_id, func.max(table.c.as_of).label("day")).group_by(table.c.run_id).order_by("day")
     return {row.run_id: row.day for row in connection.execute(query)}
 
 
 def frozen(connection: Connection, metric_id: str) -> pd.DataFrame:
     """Infants that are in the charts of a measure; columns of `FROZEN_COLUMNS`."""
-    table = _table(tables.FrozenOutcome)
+    table = _table(charts.FrozenOutcome)
     query = select(table).where(table.c.metric_id == metric_id).order_by(table.c.source, table.c.infant)
     rows = [{**row, **row["strata"]} for row in connection.execute(query).mappings()]
     return pd.DataFrame(rows, columns=FROZEN_COLUMNS)
@@ -138,17 +138,19 @@ def freeze(connection: Connection, measure: Measure, fresh: pd.DataFrame, run_id
             "matured_on": row["matured_on"].date(),
             "late": row["late"],
             "prior_neurology": row["prior_neurology"],
+            "days": None if pd.isna(row["days"]) else int(row["days"]),
+            "event": bool(row["event"]),
             "strata": {name: row[name] for name in DIMENSIONS[:-1]},
             "run_id": run_id,
         }
         for row in fresh.to_dict("records")
     ]
-    write_rows(connection, tables.FrozenOutcome, rows)
+    write_rows(connection, charts.FrozenOutcome, rows)
 
 
 def revise(connection: Connection, measure: Measure, changed: pd.DataFrame, as_of: date, run_id: str) -> int:
     """Write down corrections that aren't yet; returns how many were new."""
-    table = _table(tables.OutcomeRevision)
+    table = _table(charts.OutcomeRevision)
     # In the order of knowledge, so that the last one wins.
     query = select(table).where(table.c.metric_id == measure.id).order_by(table.c.known_on, table.c.run_id)
     last = {(row.source, row.infant, row.field): row.new for row in connection.execute(query)}
@@ -165,76 +167,25 @@ def revise(connection: Connection, measure: Measure, changed: pd.DataFrame, as_o
                     "known_on": as_of,
                 }
             )
-    write_rows(connection, tables.OutcomeRevision, rows)
+    write_rows(connection, charts.OutcomeRevision, rows)
     return len(rows)
 
 
 def revised_outcomes(connection: Connection, metric_id: str) -> pd.DataFrame:
     """Infants whose outcome was ever corrected: columns `source, infant`."""
-    table = _table(tables.OutcomeRevision)
+    table = _table(charts.OutcomeRevision)
     query = (
         select(table.c.source, table.c.infant).where(table.c.metric_id == metric_id, table.c.field == "late").distinct()
     )
     return pd.DataFrame(connection.execute(query).mappings().all(), columns=["source", "infant"])
 
 
-def registered(connection: Connection) -> dict[str, Chart]:
-    """The charts as registered, by id."""
-    rows = connection.execute(select(_table(tables.ChartRegistry)).order_by("chart_id")).mappings()
-    return {
-        row["chart_id"]: Chart(
-            row["metric_id"],
-            row["dimension"],
-            row["group_value"],
-            row["reference_value"],
-            row["scope"],
-            row["role"],
-            row["registered_on"],
-            row["retired_on"],
-            row["rationale"],
-        )
-        for row in rows
-    }
-
-
-def register(connection: Connection, charts: Sequence[Chart], as_of: date, run_id: str) -> dict[str, Chart]:
-    """Bring the registry up to the settings, and return it.
-
-    A chart that appears after the first run is registered on that day at the earliest, so that nobody can add a chart
-    for what the data already show. A chart no longer in the settings is retired, and keeps its weeks.
-    """
-    held = registered(connection)
-    table = _table(tables.ChartRegistry)
-    for chart in charts:
-        if chart.id in held:
-            continue
-        begins = chart.registered_on if not held else max(chart.registered_on or as_of, as_of)
-        row = {
-            "chart_id": chart.id,
-            "metric_id": chart.measure,
-            "dimension": chart.dimension,
-            "group_value": chart.group,
-            "reference_value": chart.reference,
-            "scope": chart.scope,
-            "role": chart.role,
-            "registered_on": begins,
-            "retired_on": chart.retired_on,
-            "rationale": chart.rationale,
-            "first_run_id": run_id,
-        }
-        connection.execute(insert(table), [row])
-    for gone in sorted(set(held) - {chart.id for chart in charts}):
-        if held[gone].retired_on is None:
-            connection.execute(update(table).where(table.c.chart_id == gone).values(retired_on=as_of))
-    return registered(connection)
-
-
 def chart_weeks(connection: Connection, chart_id: str) -> list[ChartRow]:
     """All weeks of a chart, oldest first."""
-    table = _table(tables.ChartWeek)
+    table = _table(charts.ChartWeek)
     rows = connection.execute(select(table).where(table.c.chart_id == chart_id).order_by(table.c.week)).mappings()
     return [ChartRow(**row) for row in rows]
 
 
 def write_chart_weeks(connection: Connection, rows: Sequence[ChartRow]) -> None:
-    write_rows(connection, tables.ChartWeek, [vars(row) for row in rows])
+    write_rows(connection, charts.ChartWeek, [vars(row) for row in rows])

@@ -179,7 +179,8 @@ def _due(line: AlertLine) -> str | None:
 
 def _figures(facts: dict[str, Any]) -> list[tuple[str, str | None]]:
     """The counts and days of the last signal, as the message tells them."""
-    ratio, low, high = facts.get("odds_ratio"), facts.get("cs_low"), facts.get("cs_high")
+    ratio, low, high = facts.get("ratio"), facts.get("cs_low"), facts.get("cs_high")
+    kind = "hazard ratio" if facts.get("version") == "time-to-event" else "odds ratio"
     group, reference = facts.get("median_group"), facts.get("median_reference")
     return [
         ("since about the week of", facts["since"]),
@@ -187,8 +188,9 @@ def _figures(facts: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("late in the reference", f"{facts['y']} of {facts['n_reference']}"),
         ("by site", ", ".join(f"{site} {x}/{n} v {y}/{m}" for site, (x, n, y, m) in sorted(facts["sites"].items()))),
         ("median days", None if group is None or reference is None else f"{group:g} v {reference:g}"),
-        ("odds ratio", None if ratio is None else f"{ratio:.2f}"),
+        (f"{kind}, all weeks", None if ratio is None else f"{ratio:.2f}"),
         ("interval that holds at every look", f"{low or 0:.2f} to {'no bound' if high is None else f'{high:.2f}'}"),
         ("evidence against its limit", f"{facts['m']:.0f} against {facts['limit']:.0f}"),
         ("group unknown", str(facts["unknown"])),
+        *((f"{other['chart']} {other['says']}", f"{other['m']:.0f}") for other in facts.get("others", ())),
     ]

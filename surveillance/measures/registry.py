@@ -1,90 +1,36 @@
-"""Measures and charts as data: what is counted, on which clock, and which comparisons may raise an alert."""
+"""Charts as data: which comparisons may raise an alert. Measures and dimensions are importable from here too."""
 
 from __future__ import annotations
 
 import csv
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
-from fhir_mapping.contract import COLUMNS, DELAY_THRESHOLD_DAYS, INTERVALS_BY_NAME, IntervalDefinition
 from surveillance.errors import ChartUnknown, MeasuresUnreadable
+from surveillance.measures.definitions import Measure as Measure
+from surveillance.measures.definitions import measures as measures
+from surveillance.measures.definitions import read_measures as read_measures
+from surveillance.measures.dimensions import DIMENSIONS as DIMENSIONS
+from surveillance.measures.dimensions import REFERENCES as REFERENCES
+from surveillance.measures.dimensions import UNKNOWN as UNKNOWN
 
 Scope = Literal["within-site", "total"]
 Role = Literal["alert", "supporting"]
-
-#: Strata by which every measure is reported. `language_group` is derived from `language`; `bipoc` is derived by the
-#: mapping, and is never shown without the groups that it collapses.
-DIMENSIONS = ("race_ethnicity", "bipoc", "payer", "language_group", "interpreter", "sex", "source")
-#: Fixed reference of each dimension (fixed, since the best of J groups is a biased reference). None: no comparison.
-REFERENCES: dict[str, str | None] = {
-    "race_ethnicity": "nh_white",
-    "bipoc": "no",
-    "payer": "private",
-    "language_group": "en",
-    "interpreter": "no",
-    "sex": "male",
-    "source": None,
-}
-#: Values that are no group: reported in their own row, never compared, never charted.
-UNKNOWN = frozenset({"unknown", "declined", "undetermined", ""})
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One measure. `numerator` counts the adverse outcome, so that higher is always worse."""
-
-    id: str
-    version: int
-    title: str
-    late_title: str  # continues "17 of 24 infants ..."
-    kind: Literal["interval", "share"]
-    numerator: str
-    denominator: str
-    interval: str | None = None
-    column: str | None = None
-    adverse: tuple[str, ...] = ()
-    favourable: tuple[str, ...] = ()
-    index: str | None = None
-    exclude_pathways: tuple[str, ...] = ()
-    threshold_days: int = DELAY_THRESHOLD_DAYS
-    competing_events: tuple[str, ...] = ("death",)
-    direction: str = "higher is adverse"
-    min_n: int = 5
-    valid_from: date = date(2015, 10, 1)
-    valid_to: date | None = None
-    source: str = ""
-
-    @property
-    def wait(self) -> IntervalDefinition:
-        """The timeline's interval; only for `kind` interval."""
-        if self.interval is None:
-            raise MeasuresUnreadable(f"The measure {self.id} is no wait")
-        return INTERVALS_BY_NAME[self.interval]
-
-    @property
-    def clock_start(self) -> str:
-        return self.wait.start if self.interval else str(self.index)
-
-    @property
-    def clock_stop(self) -> str | None:
-        return self.wait.stop if self.interval else None
-
-    @property
-    def key(self) -> str:
-        return f"{self.id}.v{self.version}"
+#: Late or not (statistics.md 1.5, 1 to 5), or days waited (6).
+ChartVersion = Literal["binary", "time-to-event"]
 
 
 @dataclass(frozen=True)
 class Chart:
     """One pre-registered weekly comparison. Its weeks begin in the week of `registered_on` (None: with the first data).
 
-    Adding a chart raises the limit of the whole family from its date on, and never before it.
+    Adding an alerting chart raises the limit of all from its date on, and never before it. The charts of one `family`
+    ask the same question in two ways, and share one alert; a supporting chart is shown, and alerts nobody.
     """
 
     measure: str
@@ -96,38 +42,22 @@ class Chart:
     registered_on: date | None = None
     retired_on: date | None = None
     rationale: str = ""
+    version: ChartVersion = "binary"
+    #: Odds ratio (at least 1) or hazard ratio (at most 1) that isn't material yet; useful above 2,000 cases a year.
+    margin: float = 1.0
+    #: A block waits for this many of the reference; binary only.
+    min_reference: int = 1
+    registered_by: str = ""
+    retired_by: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The comparison, whichever version asks: what an alert is about."""
+        return f"{self.measure}:{self.dimension}:{self.group}:{self.reference}:{self.scope}"
 
     @property
     def id(self) -> str:
-        return f"{self.measure}:{self.dimension}:{self.group}:{self.reference}:{self.scope}"
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _check(measure: Measure) -> None:
-    columns = {column.name for column in COLUMNS}
-    if measure.kind == "interval":
-        known = measure.interval in INTERVALS_BY_NAME
-    else:
-        known = measure.column in columns and measure.index in columns and bool(measure.adverse or measure.favourable)
-    if not known:
-        raise MeasuresUnreadable(f"The measure {measure.id} names a wait or column that the timeline doesn't have")
-
-
-def read_measures(text: str) -> dict[str, Measure]:
-    """Measures by id from TOML. Raises `MeasuresUnreadable`."""
-    try:
-        rows = tomllib.loads(text)["measure"]
-        measures = [Measure(**{name: _tuple(value) for name, value in row.items()}) for row in rows]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise MeasuresUnreadable(f"The registry of measures can't be read: {error}") from error
-    for measure in measures:
-        _check(measure)
-    if len({measure.id for measure in measures}) < len(measures):
-        raise MeasuresUnreadable("The registry of measures has an id twice")
-    return {measure.id: measure for measure in measures}
+        return self.family if self.version == "binary" else f"{self.family}:{self.version}"
 
 
 def read_charts(text: str, measures: dict[str, Measure]) -> tuple[Chart, ...]:
@@ -144,6 +74,9 @@ def read_charts(text: str, measures: dict[str, Measure]) -> tuple[Chart, ...]:
                 date.fromisoformat(row["registered_on"]) if row["registered_on"] else None,
                 date.fromisoformat(row["retired_on"]) if row.get("retired_on") else None,
                 row["rationale"],
+                row.get("version") or "binary",  # type: ignore[arg-type]
+                float(row.get("margin") or 1),
+                int(row.get("min_reference") or 1),
             )
             for row in csv.DictReader(text.splitlines())
         )
@@ -158,20 +91,26 @@ def check_charts(charts: Sequence[Chart], measures: dict[str, Measure]) -> None:
     for chart in charts:
         if chart.measure not in measures:
             raise ChartUnknown(f"The chart {chart.id} names an unknown measure")
+        if chart.version == "time-to-event" and measures[chart.measure].kind != "interval":
+            raise ChartUnknown(f"The chart {chart.id} asks for days waited, and its measure is no wait")
+        adverse = chart.margin >= 1 if chart.version == "binary" else 0 < chart.margin <= 1
+        if not adverse or chart.min_reference < 1:
+            raise ChartUnknown(f"The chart {chart.id} has a margin or a least reference that can't be")
+        for said, known in ((chart.scope, Scope), (chart.role, Role), (chart.version, ChartVersion)):
+            if said not in get_args(known):
+                raise ChartUnknown(
+                    f"The chart {chart.id} says {said!r}", next_step=f"use one of {', '.join(get_args(known))}"
+                )
         if chart.dimension not in DIMENSIONS:
             raise ChartUnknown(
                 f"The chart {chart.id} names an unknown dimension", next_step=f"use one of {', '.join(DIMENSIONS)}"
             )
+        if chart.dimension == "source" and chart.scope == "within-site":
+            raise ChartUnknown(f"The chart {chart.id} compares sites within a site")
         if chart.group == chart.reference or {chart.group, chart.reference} & UNKNOWN:
             raise ChartUnknown(f"The chart {chart.id} doesn't compare two known groups")
     if len({chart.id for chart in charts}) < len(charts):
         raise ChartUnknown("A chart is registered twice")
-
-
-@cache
-def measures() -> dict[str, Measure]:
-    """The measures that come with this version."""
-    return read_measures((resources.files(__package__) / "measures.toml").read_text(encoding="utf-8"))
 
 
 @cache

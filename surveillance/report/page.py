@@ -19,6 +19,7 @@ from surveillance.measures.registry import measures as registry
 from surveillance.message import group_name
 from surveillance.power import scenario_of, weeks_to_detection
 from surveillance.publication import release, report_rows
+from surveillance.registration import registered
 from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure, shown
 from warehouse.state import timelines
 from warehouse.suppression import THRESHOLD
@@ -58,7 +59,7 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
     settings = lags.with_learned(settings, lags.current(connection, as_of))
     known = as_known(timelines(connection), as_of)
     through = {source: date.fromisoformat(day) for source, day in run["data_through"].items()}
-    charts = store.registered(connection)
+    charts = registered(connection)
     weeks = {chart_id: store.chart_weeks(connection, chart_id) for chart_id in charts}
     sections = []
     reported = set(results["metric_id"])

@@ -14,13 +14,13 @@ from scipy.stats import hypergeom, nchypergeom_fisher, norm
 from surveillance.detector import (
     ODDS_RATIOS,
     Block,
-    confidence_sequence,
     detect_frame,
     e_values,
     limit_of,
     log_e_values,
 )
 from surveillance.errors import BlocksUnreadable
+from surveillance.sequence import confidence_sequence
 
 #: statistics.md section 3, "e-SR worked example": x, nB, y, nR.
 WORKED = [

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
@@ -42,48 +43,35 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened.dispose()
 
 
-PULL = """
-INSERT INTO ops.pull (source, pull_id, attempt, sequence, kind, transaction_time, known_at, fhir_version, complete,
-                      infants, timelines_opened, timelines_closed)
-VALUES ('site0', :pull, 1, :n, 'files', '', :seen, 'R4', true, 1, 1, 0)
-"""
-RESOURCE = """
-INSERT INTO clinical.resource (source, resource_type, resource_id, version_id, last_updated, version_number, seen_at,
-                               sha256, pull_id, deleted, quarantined, infant, reference_keys, body)
-VALUES ('site0', 'Encounter', :pull, '1', '', 1, :seen, '', :pull, false, false, :infant, '{}', '{}')
-"""
-EVENT = """
-INSERT INTO clinical.milestone_event (source, infant, n, milestone, low, high, precision, rule, certainty,
-                                      resource_type, resource_id, version_id, detail, pull_id)
-VALUES ('site0', :infant, 1, 'neurology', :happened, :happened, 'day', 'r', 'coded', 'Encounter', :pull, '1', '', :pull)
-"""
-
-
-def record(engine: Engine, infant: str, happened: date, seen: date, pull: int) -> None:
-    """One neurology visit, brought by a pull."""
-    seen_at = datetime(seen.year, seen.month, seen.day, tzinfo=UTC)
-    values = {"infant": infant, "happened": happened, "seen": seen_at, "pull": f"p{pull:04d}", "n": pull}
-    with engine.begin() as connection:
-        for statement in (PULL, RESOURCE, EVENT):
-            connection.execute(text(statement), values)
-
-
 @pytest.mark.integration
 def test_maturity_is_learned_once_a_quarter(engine: Engine) -> None:
-    cohort = timelines(60, sites=1, weeks=60)
+    # The first load brings history, which is no lag; then every visit is in the load of 20 days later.
+    cohort = timelines(60, sites=1, weeks=8)
     cohort["race_ethnicity"], cohort["payer"], cohort["language"] = "nh_black", "unknown", "unknown"
-    store(engine, cohort, datetime(2026, 1, 1, tzinfo=UTC))
-    day = START
-    for i, infant in enumerate(cohort["infant"]):
-        # The first pull brings history, which is no lag; then every record takes 20 days.
-        record(engine, infant, day if i else day - timedelta(days=900), day + timedelta(days=20 if i else 0), i)
-        day += timedelta(days=1)
-    as_of = day + timedelta(days=60)
+    loaded = datetime(START.year, START.month, START.day, tzinfo=UTC)
+    store(engine, cohort.assign(neurology=None, first_line=None, diagnosis=START - timedelta(days=9)), loaded)
+    known = cohort["neurology"].tolist()
+    for weeks in range(16):
+        now = loaded + timedelta(weeks=weeks + 1)
+        arrived = [day if day and day + timedelta(days=20) <= now.date() else None for day in known]
+        later = cohort.assign(
+            neurology=pd.Series(arrived, dtype=object), first_line=None, diagnosis=START - timedelta(days=9)
+        )
+        store(engine, later, now, f"p{weeks:04d}")
+    as_of = START + timedelta(weeks=17)
     with engine.begin() as connection:
-        assert lags.learn(connection, as_of, "weekly-1") == {"site0": 20}
-        assert lags.learn(connection, as_of + timedelta(days=7), "weekly-2") == {"site0": 20}
+        learned = lags.learn(connection, as_of, "weekly-1")
+        assert 20 <= learned["site0"] <= 26  # loads are a week apart
+        assert lags.learn(connection, as_of + timedelta(days=7), "weekly-2") == learned
         assert connection.execute(text("SELECT count(*) FROM ops.maturity")).scalar_one() == 1
         lags.learn(connection, as_of + timedelta(days=91), "weekly-3")
         assert connection.execute(text("SELECT max(version) FROM ops.maturity")).scalar_one() == 2
     settings = lags.with_learned(SurveillanceSettings(lag_days_by_source={"site1": 3}), {"site0": 20, "site1": 9})
     assert (settings.lag("site0"), settings.lag("site1"), settings.lag("site2")) == (20, 3, 14)
+
+
+@pytest.mark.integration
+def test_one_load_of_years_says_nothing_of_lags(engine: Engine) -> None:
+    store(engine, timelines(200), datetime(2026, 1, 1, tzinfo=UTC))
+    with engine.begin() as connection:
+        assert lags.learn(connection, date(2026, 1, 5), "weekly-1") == {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from surveillance.detector import Block, confidence_sequence
+from surveillance.detector import Block
 from surveillance.power import Scenario, false_alerts, power, signals, weeks_to_detection
+from surveillance.sequence import confidence_sequence
 
 LIMIT = 1040.0
 

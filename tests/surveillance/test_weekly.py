@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from surveillance import alerts, weekly
+from surveillance import alerts, registration, weekly
 from surveillance.errors import (
     AlertStepRefused,
     AlertUnknown,
@@ -181,17 +181,60 @@ def test_rows_are_append_only(engine: Engine, table: str) -> None:
 def test_a_chart_added_later_begins_then_and_raises_the_limit_from_then(engine: Engine) -> None:
     store(engine, timelines(100, weeks=20), LOADED)
     weekly.detect(engine, SETTINGS, START + timedelta(weeks=20), "weekly-1")
-    added = Chart("I2", "sex", "female", "male")
-    more = replace(SETTINGS, charts=(*SETTINGS.charts, added))
     added_on = START + timedelta(weeks=22, days=2)
-    weekly.detect(engine, more, added_on, "weekly-2")
-    weekly.detect(engine, more, START + timedelta(weeks=25), "weekly-3")
+    with engine.begin() as connection:
+        added = registration.add(connection, Chart("I2", "sex", "female", "male"), on=added_on, by="Dr Lee")
+    weekly.detect(engine, SETTINGS, added_on, "weekly-2")
+    weekly.detect(engine, SETTINGS, START + timedelta(weeks=25), "weekly-3")
+    with engine.begin() as connection:
+        registration.retire(connection, added.id, on=START + timedelta(weeks=25), by="Dr Lee")
+    weekly.detect(engine, SETTINGS, START + timedelta(weeks=28), "weekly-4")
     found = chart_weeks(engine)
-    assert found[found["chart_id"] == added.id]["week"].min() == START + timedelta(weeks=22)
-    others = found[found["chart_id"] == CHART]
-    limits = others.set_index("week")["limit_a"]
-    assert set(limits[limits.index < START + timedelta(weeks=22)]) == {52 * 8}
-    assert set(limits[limits.index >= START + timedelta(weeks=22)]) == {52 * 9}
+    mine = found[found["chart_id"] == added.id]["week"]
+    assert (mine.min(), mine.max()) == (START + timedelta(weeks=22), START + timedelta(weeks=24))
+    limits = found[found["chart_id"] == CHART].set_index("week")["limit_a"]
+    with_it = (limits.index >= START + timedelta(weeks=22)) & (limits.index < START + timedelta(weeks=25))
+    assert set(limits[with_it]) == {52 * 13}
+    assert set(limits[~with_it]) == {52 * 12}
+    with engine.connect() as connection:
+        assert registration.verified(connection)[added.id][-1].hash
+        entry = registration.registered(connection)[added.id]
+    assert (entry.registered_on, entry.registered_by, entry.retired_by) == (added_on, "Dr Lee", "Dr Lee")
+
+
+def test_what_no_registry_takes(engine: Engine) -> None:
+    weekly.detect(engine, SETTINGS, END, "weekly-1")
+    refused = [
+        Chart("I2", "race_ethnicity", "nh_black", "nh_white"),  # is there
+        Chart("I99", "payer", "public", "private"),
+        Chart("standard_first", "payer", "public", "private", version="time-to-event"),  # no wait
+        Chart("I2", "source", "site0", "site1"),  # sites within a site
+        Chart("I2", "payer", "public", "private", margin=0.9),
+    ]
+    for chart in refused:
+        with pytest.raises(ChartUnknown), engine.begin() as connection:
+            registration.add(connection, chart, on=END, by="Dr Lee")
+    with pytest.raises(ChartUnknown), engine.begin() as connection:
+        registration.retire(connection, "I99:a:b:c:total", on=END, by="Dr Lee")
+    with engine.begin() as connection:
+        registration.retire(connection, CHART, on=END, by="Dr Lee")
+    with pytest.raises(ChartUnknown, match="retired"), engine.begin() as connection:
+        registration.add(connection, refused[0], on=END, by="Dr Lee")
+
+
+def test_a_replay_finds_what_a_forged_chain_of_hashes_hides(engine: Engine) -> None:
+    store(engine, timelines(100, weeks=20), LOADED)
+    weekly.detect(engine, SETTINGS, START + timedelta(weeks=20), "weekly-1")
+    with engine.begin() as connection:
+        rows = registration.verified(connection)[CHART]
+        forged = replace(rows[-1], cs_low=0.9, signal=False)
+        connection.execute(text("ALTER TABLE ops.chart_week DISABLE TRIGGER append_only"))
+        connection.execute(
+            text("UPDATE ops.chart_week SET cs_low = 0.9, hash = :hash WHERE chart_id = :chart AND week = :week"),
+            {"hash": forged.digest(), "chart": CHART, "week": forged.week},
+        )
+    with engine.connect() as connection, pytest.raises(ChartStateDamaged, match="replays"):
+        registration.verified(connection)
 
 
 def test_nothing_in_the_warehouse(engine: Engine, tmp_path: Path) -> None:

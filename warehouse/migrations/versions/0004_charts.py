@@ -5,6 +5,8 @@ Revision: 0004, after 0003.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-_COLUMNS = [
+_COLUMNS: list[tuple[str, str, sa.Column[Any]]] = [
     (
         "clinical",
         "frozen_outcome",
@@ -43,6 +45,28 @@ _COLUMNS = [
             server_default="binary",
             nullable=False,
             comment="binary (late or not) or time-to-event (days waited)",
+        ),
+    ),
+    (
+        "ops",
+        "chart_registry",
+        sa.Column(
+            "margin",
+            sa.Float(),
+            server_default="1",
+            nullable=False,
+            comment="odds ratio (at least 1) or hazard ratio (at most 1) that isn't material yet",
+        ),
+    ),
+    (
+        "ops",
+        "chart_registry",
+        sa.Column(
+            "min_reference",
+            sa.Integer(),
+            server_default="1",
+            nullable=False,
+            comment="infants of the reference that a block waits for",
         ),
     ),
     (
@@ -92,8 +116,8 @@ _APPEND_ONLY = {"ops.maturity": "UPDATE OR DELETE", "ops.chart_registry": "DELET
 def upgrade() -> None:
     for schema, table, column in _COLUMNS:
         op.add_column(table, column, schema=schema)
-    for (table, column), (_, comment) in _COMMENTS.items():
-        op.alter_column(table, column, comment=comment, schema="ops")
+    for (table, name), (_, comment) in _COMMENTS.items():
+        op.alter_column(table, name, comment=comment, schema="ops")
     op.execute("ALTER TABLE ops.alert_event DISABLE TRIGGER append_only")
     op.execute(
         "UPDATE ops.alert_event e SET chart_id = a.chart_id FROM ops.alert a "
@@ -107,7 +131,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in _APPEND_ONLY:
         op.execute(f"DROP TRIGGER append_only ON {table}")
-    for (table, column), (comment, _) in _COMMENTS.items():
-        op.alter_column(table, column, comment=comment, schema="ops")
+    for (table, name), (comment, _) in _COMMENTS.items():
+        op.alter_column(table, name, comment=comment, schema="ops")
     for schema, table, column in reversed(_COLUMNS):
         op.drop_column(table, str(column.name), schema=schema)

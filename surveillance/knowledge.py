@@ -1,0 +1,34 @@
+"""What every step of a weekly run reads: timelines as known on a day, and how far each source's data reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from sqlalchemy import func, select
+
+from surveillance.cohort import as_known, data_through
+from warehouse.schema.ops import Pull
+from warehouse.state import timelines
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Timelines as known on the as-of day, and source -> last day that its data reach."""
+
+    known: pd.DataFrame
+    through: dict[str, date]
+
+
+def known_on(connection: Connection, as_of: date) -> Knowledge:
+    """What the warehouse knows of everything up to `as_of`."""
+    rows = timelines(connection)
+    reach = data_through(rows)
+    loaded = select(Pull.source, func.max(Pull.data_through)).group_by(Pull.source)
+    reach |= {source: day for source, day in connection.execute(loaded) if day is not None}
+    return Knowledge(as_known(rows, as_of), {source: min(day, as_of) for source, day in sorted(reach.items())})
