@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtri
 
 from surveillance.detector import Block, Gather, Row, complete_blocks, log_e_values
 from surveillance.hazards import HAZARD_RATIOS, HORIZON_DAYS, Waits, complete_cells
@@ -49,6 +50,8 @@ class Scenario:
     #: Late probability in a week, before any difference: season, drift, a common shift. None: `late`.
     baseline: Callable[[int], float] | None = None
     version: ChartVersion = "binary"
+    #: Standard deviation of the sites' log odds of being late; the group is the more there, the slower the site.
+    site_spread: float = 0.0
 
     def late_in(self, week: int) -> float:
         return self.late if self.baseline is None else self.baseline(week)
@@ -93,15 +96,25 @@ class _Chart:
 def _arrivals(scenario: Scenario, weeks: int, rng: np.random.Generator) -> tuple[Counts, Counts]:
     """Infants of the group and of the reference, by week and site."""
     mean = scenario.cases / WEEKS_A_YEAR / scenario.sites
+    # The group's share of a site's infants rises with the site's slowness, and keeps its mean over the sites.
+    tilt = np.exp(_slowness(scenario))
     size = (weeks, scenario.sites)
-    return rng.poisson(mean * scenario.group_share, size), rng.poisson(mean * scenario.reference_share, size)
+    group = rng.poisson(mean * scenario.group_share * tilt / tilt.mean(), size)
+    return group, rng.poisson(mean * scenario.reference_share, size)
+
+
+def _slowness(scenario: Scenario) -> Floats:
+    """Each site's log odds of being late against the average site's: evenly spaced normal quantiles."""
+    places = (np.arange(scenario.sites) + 0.5) / scenario.sites
+    return scenario.site_spread * ndtri(places) if scenario.site_spread else np.zeros(scenario.sites)
 
 
 def _late(scenario: Scenario, weeks: int, odds_ratio: Callable[[int], float]) -> tuple[Floats, Floats]:
-    """Late probability of the group and of the reference, by week."""
-    reference = np.array([scenario.late_in(week) for week in range(weeks)])
-    odds = reference / (1 - reference) * np.array([odds_ratio(week) for week in range(weeks)])
-    return odds / (1 + odds), reference
+    """Late probability of the group and of the reference, by week and site."""
+    late = np.array([scenario.late_in(week) for week in range(weeks)])
+    reference = (late / (1 - late))[:, None] * np.exp(_slowness(scenario))[None, :]
+    group = reference * np.array([odds_ratio(week) for week in range(weeks)])[:, None]
+    return group / (1 + group), reference / (1 + reference)
 
 
 def _blocks(
@@ -110,7 +123,7 @@ def _blocks(
     """Week by week, the late and all of the group and of the reference by site."""
     n_group, n_reference = _arrivals(scenario, weeks, rng)
     group, reference = _late(scenario, weeks, odds_ratio)
-    x, y = rng.binomial(n_group, group[:, None]), rng.binomial(n_reference, reference[:, None])
+    x, y = rng.binomial(n_group, group), rng.binomial(n_reference, reference)
     for drawn in np.stack([x, n_group, y, n_reference], axis=-1).tolist():
         yield [((str(site), ""), Block(*counts)) for site, counts in enumerate(drawn) if counts[1] or counts[3]]
 
@@ -120,7 +133,7 @@ def _waits(
 ) -> Iterator[list[Row]]:
     """Week by week, the days waited by site; beyond the horizon an infant is still waiting."""
     by_day = [
-        rng.multinomial(n, _day_chances(late)[:, None, :])
+        rng.multinomial(n, _day_chances(late))
         for n, late in zip(_arrivals(scenario, weeks, rng), _late(scenario, weeks, odds_ratio), strict=True)
     ]
     last = HORIZON_DAYS + 1
@@ -133,10 +146,10 @@ def _waits(
 
 
 def _day_chances(late: Floats) -> Floats:
-    """Chance of the event on each day up to the horizon, and of none; by week."""
+    """Chance of the event on each day up to the horizon, and of none; by week and site."""
     days = np.arange(HORIZON_DAYS + 2)
-    waiting = late[:, None] ** ((days / _LATE_FROM) ** _SHAPE)[None, :]
-    chances: Floats = np.concatenate([waiting[:, :-1] - waiting[:, 1:], waiting[:, -1:]], axis=1)
+    waiting = late[..., None] ** ((days / _LATE_FROM) ** _SHAPE)
+    chances: Floats = np.concatenate([waiting[..., :-1] - waiting[..., 1:], waiting[..., -1:]], axis=-1)
     return chances
 
 

@@ -1,4 +1,4 @@
-"""A short version of benchmarks/detector.py: the detector's promises by simulation."""
+"""A short version of benchmarks/detector: the detector's promises by simulation."""
 
 from __future__ import annotations
 
