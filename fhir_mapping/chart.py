@@ -139,7 +139,8 @@ class Chart:
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str], Resource]:
-        return {(item.type, item.id): item for items in self.record.resources.values() for item in items}
+        own = (item for items in self.record.resources.values() for item in items)
+        return {(item.type, item.id): item for item in (*self.patients, *own)}
 
     def holds(self, resource_type: str, identity: str) -> bool:
         """Whether the infant's record has the resource, whatever the rules make of it."""

@@ -139,7 +139,8 @@ def _of_dosage(dosage: Json, drug_words: str) -> Amount:
         mg, per_kg = max(mg, one_mg * daily), max(per_kg, one_kg * daily)
     said = _of_words(text(dosage.get("text")) or text(dosage.get("patientInstruction")), times)
     if mg or per_kg:
-        said = Amount(days=said.days)  # the structured dose stands; its text often repeats it by weight
+        # The structured dose stands: of the text, which repeats it, only what it says of a whole day by weight is new.
+        said = Amount(0.0, _first(_PER_KG_DAY, text(dosage.get("text"))), said.days)
     return Amount(mg, per_kg, _bounds(repeat)).with_more(said)
 
 

@@ -61,6 +61,9 @@ def read_facts(chart: Chart) -> Facts:
     ]
     doses += chart.read("Procedure", read_injection)
     done_orders = [order for order in orders if order.aim == "eeg" and order.status == "completed"]
+    if any(order.evidence == "text" for order in done_orders):
+        chart.flags.add("eeg_text_only")
+    done_orders = [order for order in done_orders if order.evidence == "coded"]
     return Facts(
         tuple(visits),
         {visit.resource.id: visit for visit in visits},

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fhir_mapping.chart import words_of
-from fhir_mapping.elements import obj, objs
+from fhir_mapping.codes.normal import NUCC
+from fhir_mapping.elements import obj, objs, text
 from fhir_mapping.releases import names_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def of_concepts(concepts: Iterable[Json], chart: Chart) -> Specialty:
         return Specialty("neurology")
     if "specialty_other" in roles:
         return Specialty("other")
-    words = words_of(items)
+    # Every neurology code of NUCC is listed: another one is another specialty, whatever is written beside it.
+    systems = {chart.codes.system(text(coding.get("system"))) for item in items for coding in objs(item.get("coding"))}
+    words = "" if NUCC in systems else words_of(items)
     if not words:
         return Specialty("other") if any(objs(item.get("coding")) for item in items) else UNKNOWN
     return Specialty("neurology" if names_neurology(words) else "other", "text")

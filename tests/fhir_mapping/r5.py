@@ -62,7 +62,7 @@ def _request(body: Json) -> None:
 
 
 def _coverage(body: Json) -> None:
-    body["kind"] = "insurance"
+    body.setdefault("kind", "insurance")
     payors = body.pop("payor", [])
     if payors:
         body["insurer"] = payors[0]
