@@ -123,6 +123,10 @@ class LandingZone:
             )
         return found
 
+    def sources(self) -> list[str]:
+        """Names of the sources of which something was landed, sorted."""
+        return [name for name in self._store.names("") if _SAFE_NAME.fullmatch(name)]
+
     def pulls(self, source_name: str) -> list[Manifest]:
         """Committed pulls of a source, oldest first."""
         found = (self.find(source_name, name) for name in self._store.names(source_name))

@@ -10,12 +10,13 @@ from fhir_source.landing import LandingZone
 from fhir_source.source import Source
 from pipeline.database import open_warehouse
 from pipeline.hash_key import hash_key
-from warehouse import quarantine, state
-from warehouse.errors import translated
+from warehouse import quarantine, retention, state
+from warehouse.errors import PullPurged, translated
 from warehouse.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from pipeline.clock import Clock
     from pipeline.records import Loaded
@@ -51,7 +52,8 @@ def replay(
 
     When that lets an infant into the cohort, the pulls after it are taken again as well: they passed that infant's
     resources over. Each pull is a load of its own, so that a replay may be killed and run again.
-    Raises SettingsError for a source that neither the settings nor the warehouse know.
+    Raises SettingsError for a source that neither the settings nor the warehouse know, PullPurged, after all others
+    were replayed, when the raw files of a pull are gone.
     """
     from pipeline import steps  # here, since it brings mapping and validation, which looking at findings does not need
 
@@ -59,9 +61,14 @@ def replay(
     with open_warehouse(settings) as engine:
         waiting = quarantine.pulls_to_replay(engine, source.name, reasons=reasons)
         known = state.loaded_pulls(engine, source.name)
+        purged = retention.purged_pulls(engine, source.name)
     done: list[Loaded] = []
+    gone: list[str] = []
     while waiting:
         pull_id = waiting.pop(0)
+        if pull_id in purged:
+            gone.append(pull_id)
+            continue
         selected = steps.select_pull(settings, source, pull_id, progress=progress)
         steps.map_pull(settings, source, pull_id, clock, progress=progress)
         steps.gate_pull(settings, source.name, pull_id, progress=progress)
@@ -71,7 +78,20 @@ def replay(
         done.append(steps.load_pull(settings, source.name, pull_id))  # loaded by now: this gives its account
         if selected.joined:
             waiting = sorted({*waiting, *(later for later in known if later > pull_id)})
+    if gone:
+        raise _purged(source.name, gone, purged[gone[0]], len(done))
     return done
+
+
+def _purged(source: str, gone: list[str], first: tuple[datetime, str], done: int) -> PullPurged:
+    at, policy = first
+    return PullPurged(
+        f"The raw files of {len(gone)} pulls can't be replayed: those of {gone[0]} were removed on {at:%Y-%m-%d} "
+        f"({policy})",
+        source=source,
+        kept=f"all that is loaded; {done} other pulls were replayed",
+        next_step="pull the source anew, as a whole, if what they held is still needed",
+    )
 
 
 def _source(settings: Settings, name: str) -> Source:

@@ -137,6 +137,24 @@ class SurveillanceOptions(BaseModel):
     outbox_dir: Path | None = None
 
 
+class RetentionOptions(BaseModel):
+    """For how many days raw files, and findings in quarantine, are kept; None: for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    landing_days: Annotated[int, Field(ge=1)] | None = None
+    quarantine_days: Annotated[int, Field(ge=1)] | None = None
+
+
+class DeprivationOptions(BaseModel):
+    """A CSV of deprivation by postal code, and the name of the index and its edition."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    table: Path | None = None
+    edition: str = ""
+
+
 class Settings(BaseSettings):
     """Everything that this installation was told."""
 
@@ -151,6 +169,8 @@ class Settings(BaseSettings):
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     mapping: MappingOptions = MappingOptions()
     surveillance: SurveillanceOptions = SurveillanceOptions()
+    retention: RetentionOptions = RetentionOptions()
+    deprivation: DeprivationOptions = DeprivationOptions()
     hash_key: SecretStr | None = None  # None: made once in `home`/hash.key (mode 600)
 
     @field_validator("sources")
@@ -277,6 +297,9 @@ def _anchored(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(content)
     if "home" in anchored:
         anchored["home"] = folder / str(anchored["home"])
+    deprivation = anchored.get("deprivation")
+    if isinstance(deprivation, dict) and "table" in deprivation:
+        anchored["deprivation"] = {**deprivation, "table": folder / str(deprivation["table"])}
     sources = anchored.get("sources")
     if isinstance(sources, dict):
         anchored["sources"] = {name: _anchored_source(source, folder) for name, source in sources.items()}

@@ -106,6 +106,12 @@ class ClockWentBack(IessError):
     exit_code = 37
 
 
+class PullPurged(IessError):
+    """The raw files of a pull are gone: retention removed them."""
+
+    exit_code = 38
+
+
 _KEPT = "the database is as it was before this step"
 
 

@@ -118,10 +118,11 @@ def _delete(connection: Connection, source: str, members: list[str], owners: lis
     return deleted
 
 
-def purge(engine: Engine, *, before: datetime, at: datetime, reason: str) -> dict[str, int]:
+def purge(engine: Engine, *, before: datetime, at: datetime, reason: str, dry_run: bool = False) -> dict[str, int]:
     """Remove findings, keys of failed rows, and abandoned staging of pulls from before an instant; rows by table.
 
-    `reason` names the policy. Resources, timelines, ledger and results of the expectations stay.
+    `reason` names the policy. Resources, timelines, ledger and results of the expectations stay. A `dry_run` only
+    counts.
     """
     old = "(source, pull_id) IN (SELECT source, pull_id FROM ops.pull WHERE known_at < :before)"
     staged = "(source, pull_id) IN (SELECT source, pull_id FROM ops.stg_pull WHERE transaction_time < :before)"
@@ -145,15 +146,34 @@ def purge(engine: Engine, *, before: datetime, at: datetime, reason: str) -> dic
         )
         removed["ops.stg_pull"] = result.rowcount
         removed = {table: count for table, count in sorted(removed.items()) if count}
+        if dry_run:
+            connection.rollback()
+            return removed
         for what, count in removed.items():
             _record_purge(connection, what, before, at, reason, count)
     return removed
 
 
+def landed(source: str, pull_id: str) -> str:
+    """How the record of a purge names the raw files of a pull."""
+    return f"landing:{source}/{pull_id}"
+
+
 def record_purge(engine: Engine, *, what: str, before: datetime, at: datetime, reason: str, count: int) -> None:
-    """Record what was purged outside the database, such as `landing` for raw files."""
+    """Record what is about to be purged outside the database (`landed`); once, however often it is tried."""
     with translated(), engine.begin() as connection:
-        _record_purge(connection, what, before, at, reason, count)
+        if not connection.execute(text("SELECT 1 FROM ops.purge WHERE what = :what"), {"what": what}).first():
+            _record_purge(connection, what, before, at, reason, count)
+
+
+def purged_pulls(engine: Engine, source: str) -> dict[str, tuple[datetime, str]]:
+    """Pulls of a source whose raw files were removed: when, and by which policy."""
+    with translated(source), engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT what, purged_at, reason FROM ops.purge WHERE starts_with(what, :prefix)"),
+            {"prefix": landed(source, "")},
+        )
+        return {what.rpartition("/")[2]: (at, reason) for what, at, reason in rows}
 
 
 def _record_purge(connection: Connection, what: str, before: datetime, at: datetime, reason: str, count: int) -> None:

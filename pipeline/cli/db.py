@@ -39,6 +39,34 @@ def content_hash(context: typer.Context) -> None:
         typer.echo(warehouse_hash(engine))
 
 
+@app.command("deprivation")
+def deprivation(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV: postal_code, quintile (default: the setting deprivation.table).")
+    ] = None,
+    edition: Annotated[
+        str | None, typer.Option("--edition", help="Name of the index and its year (default: deprivation.edition).")
+    ] = None,
+) -> None:
+    """Load a table of deprivation by postal code in place of the former one."""
+    from fhir_source.errors import SettingsError
+    from pipeline.database import open_warehouse
+    from warehouse.deprivation import load_deprivation
+
+    settings = settings_of(context)
+    table = file or settings.deprivation.table
+    name = edition or settings.deprivation.edition
+    if table is None or not name:
+        raise SettingsError(
+            "No table of deprivation, or no edition of it, is named",
+            next_step="give FILE and --edition, or set deprivation.table and deprivation.edition",
+        )
+    with open_warehouse(settings) as engine:
+        areas = load_deprivation(engine, table, edition=name)
+    out.print(f"{areas} postal codes of {name} are loaded.")
+
+
 @app.command("rotate-key")
 def rotate_key(
     context: typer.Context,

@@ -25,6 +25,7 @@ from pipeline.cli import (
     load,
     power,
     pull,
+    purge,
     quarantine,
     run,
     status,
@@ -58,6 +59,7 @@ app.command("worklist")(worklist.command)
 app.command("explain")(explain.command)
 app.command("power")(power.command)
 app.add_typer(quarantine.app, name="quarantine")
+app.command("purge")(purge.command)
 app.command("erase")(erase.command)
 app.command("doctor")(doctor.command)
 app.command("synth")(synth.command)

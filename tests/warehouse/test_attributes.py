@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
 from fhir_mapping.codes import load as load_codes
 from fhir_mapping.model import Conformance, MappedInfant, ReferralLink
+from fhir_source.errors import UnreadableInput
 from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, row_of
 from warehouse import attributes, staging, state
+from warehouse.deprivation import load_deprivation
 from warehouse.load import load
 from warehouse.schema.analytics import InfantInterval
 from warehouse.views import INTERVAL_COLUMNS
@@ -140,3 +144,47 @@ def test_a_row_without_attributes_is_like_one_of_before(warehouse_engine: Engine
     with warehouse_engine.connect() as connection:
         row = state.timelines(connection).iloc[0]
     assert row["spd15"] is None
+
+
+def test_a_table_of_deprivation_is_seen_at_once_and_can_be_replaced(warehouse_engine: Engine, tmp_path: Path) -> None:
+    places = {"a": "02139-1234", "b": "02139", "c": "02140", "d": "k1a 0b1", "e": ""}
+    found = {infant: {"postal_code": code} if code else {} for infant, code in places.items()}
+    known(warehouse_engine, "20260105T000000Z", found)
+    table = tmp_path / "areas.csv"
+    table.write_text("postal_code,quintile,name\n02139,2,x\n02139-1234,5,x\nK1A 0B1,1,x\n")
+    assert load_deprivation(warehouse_engine, table, edition="ADI 2023") == 3
+    query_all = (
+        "SELECT k.infant, i.deprivation_quintile FROM analytics.v_referral_delay i "
+        "JOIN clinical.infant_key k USING (infant_key) ORDER BY 1"
+    )
+    quintiles = [("a", 5), ("b", 2), ("c", None), ("d", 1), ("e", None)]
+    assert query(warehouse_engine, query_all) == quintiles
+    with warehouse_engine.connect() as connection:
+        frame = state.timelines(connection)
+    assert [None if pd.isna(value) else int(value) for value in frame["deprivation_quintile"]] == [5, 2, None, 1, None]
+    table.write_text("postal_code,quintile\n02140,3\n")
+    load_deprivation(warehouse_engine, table, edition="ADI 2024")
+    assert query(warehouse_engine, query_all) == [("a", None), ("b", None), ("c", 3), ("d", None), ("e", None)]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("zip,quintile\n02139,2\n", "no columns postal_code and quintile"),
+        ("postal_code,quintile\n02139,2\n02140,6\n", "in line 3"),
+        ("postal_code,quintile\n02139,2\n,1\n", "in line 3"),
+        ("postal_code,quintile\n02139,2\n02139,3\n", "line 3 a second quintile"),
+        ("postal_code,quintile\n", "is empty"),
+        ("\x00\x80", "no columns"),
+    ],
+)
+def test_a_table_that_can_not_be_used_leaves_the_former_one(
+    warehouse_engine: Engine, tmp_path: Path, content: str, why: str
+) -> None:
+    table = tmp_path / "areas.csv"
+    table.write_text("postal_code,quintile\n02139,2\n")
+    load_deprivation(warehouse_engine, table, edition="first")
+    table.write_text(content)
+    with pytest.raises(UnreadableInput, match=why):
+        load_deprivation(warehouse_engine, table, edition="second")
+    assert query(warehouse_engine, "SELECT edition FROM clinical.area_deprivation") == [("first",)]

@@ -1,4 +1,4 @@
-"""The tables: one module a PostgreSQL schema, and `measures`, the surveillance package's tables across schemas."""
+"""The tables: a module a PostgreSQL schema; `staged`, of a pull; `measures`, of the surveillance package."""
 
 from __future__ import annotations
 

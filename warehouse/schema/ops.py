@@ -142,7 +142,7 @@ class Purge(Base):
     __tablename__ = "purge"
     __table_args__ = ({"schema": "ops", "comment": "What retention removed. Grain: purge and table."},)
     purged_at: Mapped[datetime] = mapped_column(primary_key=True, comment="instant of the purge, as passed in")
-    what: Mapped[str] = mapped_column(primary_key=True, comment="table, or landing for raw files")
+    what: Mapped[str] = mapped_column(primary_key=True, comment="table, or landing:<source>/<pull> for raw files")
     before: Mapped[datetime] = mapped_column(comment="what was older than this instant was removed")
     rows_deleted: Mapped[int] = mapped_column(comment="rows or files removed, count")
     reason: Mapped[str] = mapped_column(comment="the policy that asked for it")
