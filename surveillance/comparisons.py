@@ -1,171 +1,204 @@
-"""The deeper comparisons of the charted measures: within sites, adjusted, standardised, over groups, unknown groups.
+"""The deeper comparisons: within and between sites, adjusted, standardised, over groups, over unknown groups.
 
-Rows of `analytics.metric_result`, network-wide and cumulative, beside the plain ones of `surveillance.results`.
+Rows of `analytics.metric_result` beside the plain ones of `surveillance.results`.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from surveillance.estimates.cox import EVENTS_A_PARAMETER, cox_data, firth_hazard_ratio, hazard_ratio
 from surveillance.estimates.estimate import Estimate, not_estimable
-from surveillance.estimates.inequality import INDICES, inequality
+from surveillance.estimates.inequality import inequality
 from surveillance.estimates.logistic import firth_odds_ratio, standardised_difference
 from surveillance.estimates.odds import Table
 from surveillance.estimates.proportions import risk_difference
 from surveillance.estimates.shrinkage import shrunk
-from surveillance.estimates.stratified import mantel_haenszel_odds_ratio, mantel_haenszel_risk_difference
+from surveillance.estimates.stratified import (
+    conditional_odds_ratio,
+    mantel_haenszel_odds_ratio,
+    mantel_haenszel_risk_difference,
+    mantel_haenszel_risk_ratio,
+)
 from surveillance.estimates.unknown import difference_bounds, plausible_range
-from surveillance.measures.registry import DIMENSIONS, REFERENCES, UNKNOWN
+from surveillance.measures.dimensions import (
+    DIMENSIONS,
+    DIMENSIONS_BY_NAME,
+    FURTHER_DIMENSIONS,
+    REFERENCES,
+    UNKNOWN,
+)
+from surveillance.strata import Stratum, too_few
+from surveillance.views import EVERYONE, Finding, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surveillance.settings import SurveillanceSettings
-
     Floats = NDArray[np.float64]
 
+#: Clinical need, which may be adjusted for, as it is written in `adjustment_set`.
+NEED = "clinical_need:age+prematurity+etiology+prior_neurology"
 #: What a group's difference may come about by; only ever in a second model, labelled so.
 _MECHANISMS = ("race_ethnicity", "payer", "language_group")
+#: Dimensions that are sums of another's groups: an index over them would hide those.
+_DERIVED = frozenset({"bipoc", "caregiver_bipoc"})
+_DAYS_A_MONTH = 30.4375
+_At = Callable[[str, str, Estimate], Finding]
 
 
-class Finding(NamedTuple):
-    """One estimate, with where it belongs."""
-
-    scope: str
-    dimension: str
-    value: str
-    reference: str
-    adjustment: str
-    estimate: Estimate
-
-
-def compare(infants: pd.DataFrame, metric_id: str, settings: SurveillanceSettings) -> Iterator[Finding]:
-    """All findings of one measure over its measured infants."""
-    matured = infants[infants["matured"] & infants["late"].isin(["yes", "no"])].reset_index(drop=True)
-    charted = {(c.dimension, c.group, c.reference) for c in settings.charts if c.measure == metric_id}
-    for dimension in DIMENSIONS:
-        groups = {
-            str(value): members for value, members in matured.groupby(dimension, sort=True) if value not in UNKNOWN
-        }
-        seed = zlib.crc32(f"{metric_id}/{dimension}".encode())
-        yield from _across(groups, dimension, seed)
+def _compared(view: View, dimensions: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    """Every dimension, group and reference that may be compared."""
+    for dimension in dimensions:
         reference = REFERENCES[dimension]
-        for value in sorted(groups):
-            if reference is None or value == reference:
-                continue
-            pair = matured[matured[dimension].isin([value, reference])].reset_index(drop=True)
-            smaller = min(int((pair[dimension] == side).sum()) for side in (value, reference))
-            if smaller >= settings.min_n:
-                yield from _pair(pair, matured, dimension, value, reference)
-                if (dimension, value, reference) in charted:
-                    yield from _modelled(pair, dimension, value, reference)
-            else:
-                reason = f"fewer than {settings.min_n} infants" if smaller else "no infants"
-                refused = not_estimable("rd", "mantel-haenszel", reason)
-                yield Finding("within-site", dimension, value, reference, "site", refused)
+        for value in view.groups(dimension):
+            if reference is not None and value != reference and value not in UNKNOWN:
+                yield dimension, value, reference
 
 
-def _across(groups: dict[str, pd.DataFrame], dimension: str, seed: int) -> Iterator[Finding]:
-    """Indices over the groups of a dimension, and each group's share drawn towards the whole."""
-    late = [int((members["late"] == "yes").sum()) for members in groups.values()]
-    sizes = [len(members) for members in groups.values()]
-    if dimension == "bipoc":
-        return  # derived from race_ethnicity, whose groups it would hide
-    if len(groups) < 2:
-        reason = "fewer than two groups with infants"
-        indices = [not_estimable(name, "formula", reason) for name in INDICES]
-    else:
-        indices = inequality(late, sizes, seed=seed)
-    for estimate in indices:
-        yield Finding("network", dimension, "all", "", "none", estimate)
-    for value, estimate in zip(groups, shrunk(late, sizes), strict=True):
-        yield Finding("network", dimension, value, "", "none", estimate)
+def within_and_between(view: View) -> Iterator[Finding]:
+    """Every group against its reference: within sites, what is left between them, and over the unknown."""
+    strata = (view.infants["source"] + "/" + view.infants["prior_neurology"]).to_numpy(dtype=object)
+    sites = np.unique(strata.astype(str), return_inverse=True)[1]
+    decided, late = view.outcomes.decided, view.outcomes.is_late
+    for dimension, value, reference in _compared(view, DIMENSIONS):
+        groups = view.infants[dimension].to_numpy(dtype=object)
+        mine, theirs = decided & (groups == value), decided & (groups == reference)
+        plain = view.stratum(dimension, value).table(view.stratum(dimension, reference))
+        tables = [_table(late, mine & (sites == s), theirs & (sites == s)) for s in range(sites.max(initial=-1) + 1)]
+        least, refusal = min(plain[1], plain[3]), None
+        if least < view.everyone.min_n:
+            refusal = too_few(least, view.everyone.min_n)
+        unknown = decided & np.isin(groups.astype(str), list(UNKNOWN))
+        for scope, adjustment, estimate in _stratified(plain, tables, late, unknown, refusal):
+            yield Finding(scope, dimension, value, reference, adjustment, _fixed(estimate))
 
 
-def _pair(pair: pd.DataFrame, everyone: pd.DataFrame, dimension: str, value: str, reference: str) -> Iterator[Finding]:
-    """Within and between sites, and over who the infants of unknown group may be."""
-    group = (pair[dimension] == value).to_numpy()
-    late = (pair["late"] == "yes").to_numpy()
-    sites = _tables(pair, late, group)
-    plain = _table(late, group)
-    unknown = everyone[everyone[dimension].isin(UNKNOWN)]
-
-    def at(scope: str, adjustment: str, estimate: Estimate) -> Finding:
-        return Finding(scope, dimension, value, reference, adjustment, estimate)
-
-    within = mantel_haenszel_risk_difference(sites)
-    yield at("within-site", "site", within)
-    yield at("within-site", "site", mantel_haenszel_odds_ratio(sites))
-    yield at("between-site", "none", _between(risk_difference(*plain), within))
-    yield at("network", "none", _bounds(plain, unknown))
-    yield at("network", "none", _plausible(plain, unknown))
-
-
-def _modelled(pair: pd.DataFrame, dimension: str, value: str, reference: str) -> Iterator[Finding]:
-    """Models, for the registered comparisons only: they cost seconds, and invite a search."""
-    group = (pair[dimension] == value).to_numpy()
-    late = (pair["late"] == "yes").to_numpy()
-    strata = pd.factorize(pair["source"], sort=True)[0]
-
-    def at(scope: str, adjustment: str, estimate: Estimate) -> Finding:
-        return Finding(scope, dimension, value, reference, adjustment, estimate)
-
-    need = _need(pair)
-    yield at("network", "clinical_need:age", firth_odds_ratio(late, _varying(np.column_stack([group, need]))))
-    mix = np.column_stack([need, _dummies(pair["source"])])
-    standardised = standardised_difference(late, group, mix)
-    yield at("network", "clinical_need:age,site", standardised)
-    yield from _hazards(pair, group, strata, dimension, at)
+def _stratified(
+    plain: Table, tables: list[Table], late: NDArray[np.bool_], unknown: NDArray[np.bool_], refusal: str | None
+) -> Iterator[tuple[str, str, Estimate]]:
+    within = mantel_haenszel_risk_difference(tables)
+    estimates = (
+        ("within-site", "site", within),
+        ("within-site", "site", mantel_haenszel_risk_ratio(tables)),
+        ("within-site", "site", mantel_haenszel_odds_ratio(tables)),
+        ("within-site", "site", conditional_odds_ratio(tables)),
+        ("between-site", "none", _between(risk_difference(*plain), within)),
+        ("network", "none", _bounds(plain, int(unknown.sum()), int((unknown & late).sum()))),
+        ("network", "none", _plausible(plain, int(unknown.sum()), int((unknown & late).sum()))),
+    )
+    for scope, adjustment, estimate in estimates:
+        yield (
+            scope,
+            adjustment,
+            (estimate if refusal is None else not_estimable(estimate.estimand, estimate.method, refusal)),
+        )
 
 
-def _hazards(pair: pd.DataFrame, group: Any, strata: Any, dimension: str, at: Any) -> Iterator[Finding]:
+def over_groups(view: View) -> Iterator[Finding]:
+    """Indices over the groups of a dimension, and in charted measures each share drawn towards the whole."""
+    charted = any(chart.measure == view.measure.id for chart in view.settings.charts)
+    for dimension in (*DIMENSIONS, *FURTHER_DIMENSIONS):
+        if dimension in _DERIVED:
+            continue
+        order = DIMENSIONS_BY_NAME[dimension].order
+        groups = {value: one for value, one in view.groups(dimension).items() if value not in UNKNOWN}
+        if order:
+            groups = {value: groups[value] for value in order if value in groups}
+        elif not groups:
+            continue  # nobody's group is known: the row of the unknown says so
+        late = [one.counts["n_late"] for one in groups.values()]
+        sizes = [one.counts["n_matured"] for one in groups.values()]
+        seed = zlib.crc32(f"{view.measure.id}/{dimension}".encode())
+        for estimate in inequality(late, sizes, seed=seed, ordered=bool(order)):
+            yield Finding("network", dimension, EVERYONE, "", "none", _fixed(estimate))
+        if charted and dimension in DIMENSIONS:
+            for value, estimate in zip(groups, shrunk(late, sizes), strict=True):
+                yield Finding("network", dimension, value, "", "none", _fixed(estimate))
+
+
+def modelled(view: View) -> Iterator[Finding]:
+    """Models, for the registered comparisons only: they cost time, and invite a search."""
+    charted = {(c.dimension, c.group, c.reference) for c in view.settings.charts if c.measure == view.measure.id}
+    for dimension, value, reference in sorted(charted):
+        both = view.infants[dimension].isin([value, reference]).to_numpy()
+        sides: list[Stratum] = [view.stratum(dimension, side) for side in (value, reference)]
+        if min(side.counts["n_matured"] for side in sides) < view.everyone.min_n:
+            continue
+
+        def at(
+            scope: str, adjustment: str, estimate: Estimate, where: tuple[str, str, str] = (dimension, value, reference)
+        ) -> Finding:
+            return Finding(scope, *where, adjustment, _fixed(estimate))
+
+        yield from _logistic(view, both & view.outcomes.decided, dimension, value, at)
+        if view.outcomes.curve:
+            waiting = both & view.outcomes.matured & ~np.isnan(view.outcomes.days)
+            yield from _hazards(view, waiting, dimension, value, at)
+
+
+def _logistic(view: View, kept: NDArray[np.bool_], dimension: str, value: str, at: _At) -> Iterator[Finding]:
+    pair = view.infants[kept]
+    group, late = (pair[dimension] == value).to_numpy(), view.outcomes.is_late[kept]
+    need, sites = clinical_need(pair), _dummies(pair["source"])
+    yield at("network", NEED, firth_odds_ratio(late, _varying(np.column_stack([group, need]))))
+    mix = _varying(np.column_stack([group, need, sites]))[:, 1:]
+    standardised = standardised_difference(late, group, mix, clusters=pair["source"])
+    yield at("network", f"{NEED},site", standardised)
+
+
+def _hazards(view: View, kept: NDArray[np.bool_], dimension: str, value: str, at: _At) -> Iterator[Finding]:
     """Hazard ratios by site: plain, for clinical need, and a second model with ways in which it may come about."""
-    timed = pair["days"].notna().to_numpy()
-    if not timed.any():
-        return
-    days = pair["days"].to_numpy(dtype=float)[timed]
-    event = (pair["kind"] == 1).to_numpy()[timed]
-    alone, need = group[timed].astype(float)[:, None], _need(pair)[timed]
+    pair = view.infants[kept]
+    days, event = view.outcomes.days[kept], view.outcomes.kind[kept] == 1
+    entry = view.outcomes.entry[kept]
+    alone = (pair[dimension] == value).to_numpy(dtype=float)[:, None]
+    need = clinical_need(pair)
     others = [name for name in _MECHANISMS if name != dimension]
-    ways = np.column_stack([_dummies(pair[name])[timed] for name in others])
+    ways = np.column_stack([_dummies(pair[name]) for name in others])
     models = {
         "site": alone,
-        "site,clinical_need:age": np.column_stack([alone, need]),
-        f"site,clinical_need:age,mechanism:{'+'.join(others)}": np.column_stack([alone, need, ways]),
+        f"site,{NEED}": np.column_stack([alone, need]),
+        f"site,{NEED},mechanism:{'+'.join(others)}": np.column_stack([alone, need, ways]),
     }
     for adjustment, design in models.items():
-        yield at("within-site", adjustment, hazard_ratio(cox_data(days, event, _varying(design), strata=strata[timed])))
-    if event.sum() < EVENTS_A_PARAMETER:
-        yield at("within-site", "site", firth_hazard_ratio(cox_data(days, event, alone, strata=strata[timed])))
+        data = cox_data(days, event, _varying(design), strata=pair["source"], entry=entry)
+        yield at("within-site", adjustment, hazard_ratio(data))
+        if adjustment == "site" and data.event.sum() < 2 * EVENTS_A_PARAMETER:
+            yield at("within-site", adjustment, firth_hazard_ratio(data))
 
 
-def _table(late: Any, group: Any) -> Table:
-    return int((late & group).sum()), int(group.sum()), int((late & ~group).sum()), int((~group).sum())
+def clinical_need(pair: pd.DataFrame) -> Floats:
+    """Clinical need as the timeline has it, a column each (statistics.md 1.1: adjust for no more than this).
 
-
-def _tables(pair: pd.DataFrame, late: Any, group: Any) -> list[Table]:
-    strata = pair["source"] + "/" + pair["prior_neurology"]
-    return [_table(late[inside], group[inside]) for inside in ((strata == s).to_numpy() for s in sorted(set(strata)))]
-
-
-def _need(pair: pd.DataFrame) -> Floats:
-    """Clinical need as the timeline has it: age at the first provider visit, months, centred; unknown is the mean."""
-    months = pd.to_numeric(pair["age_days"], errors="coerce").to_numpy(dtype=float, na_value=np.nan) / 30.4375
+    Age at the first provider visit (months; unknown is the mean), a code of prematurity, etiology on record (TSC,
+    another), under neurology before.
+    """
+    months = pd.to_numeric(pair["age_days"], errors="coerce").to_numpy(dtype=float, na_value=np.nan) / _DAYS_A_MONTH
     centre = float(np.nanmean(months)) if np.isfinite(months).any() else 0.0
-    return np.nan_to_num(months - centre)[:, None]
+    columns = [np.nan_to_num(months - centre), pair["preterm"].to_numpy(dtype=float)]
+    columns += [(pair["etiology_class"] == name).to_numpy(dtype=float) for name in ("tsc", "other")]
+    columns.append((pair["prior_neurology"] == "yes").to_numpy(dtype=float))
+    return np.column_stack(columns)
+
+
+def _table(late: NDArray[np.bool_], mine: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Table:
+    return int((late & mine).sum()), int(mine.sum()), int((late & theirs).sum()), int(theirs.sum())
 
 
 def _varying(design: Floats) -> Floats:
-    """The first column, and those others that vary: a constant one has no coefficient."""
-    kept: Floats = design[:, np.array([True, *(design[:, 1:].std(axis=0) > 0)])]
-    return kept
+    """The first column, and those others that add something: a constant or repeated one has no coefficient."""
+    kept = [0]
+    for j in range(1, design.shape[1]):
+        with_it = np.column_stack([design[:, [*kept, j]], np.ones(len(design))])
+        if np.linalg.matrix_rank(with_it) == len(kept) + 2:
+            kept.append(j)
+    return design[:, kept]
 
 
 def _dummies(values: pd.Series[Any]) -> Floats:
@@ -181,27 +214,25 @@ def _between(crude: Estimate, within: Estimate) -> Estimate:
     return Estimate("rd", method, crude.value - within.value, reason="no interval: a difference of two estimates")
 
 
-def _bounds(table: Table, unknown: pd.DataFrame) -> Estimate:
+def _bounds(table: Table, unknown: int, unknown_late: int) -> Estimate:
     """Manski's bounds: whoever the infants of unknown group may be."""
     estimand, method = "rd_bounds", "every allocation of the unknown"
     known = risk_difference(*table)
-    found = difference_bounds(table, len(unknown), int((unknown["late"] == "yes").sum()))
+    found = difference_bounds(table, unknown, unknown_late)
     if found is None or known.value is None:
         return not_estimable(estimand, method, known.reason or "no comparison")
     return Estimate(estimand, method, known.value, found[0].difference, found[1].difference, "bounds")
 
 
-def _plausible(table: Table, unknown: pd.DataFrame) -> Estimate:
+def _plausible(table: Table, unknown: int, unknown_late: int) -> Estimate:
     estimand, method = "rd_bounds", "plausible allocations of the unknown"
     known = risk_difference(*table)
-    found = plausible_range(table, len(unknown), int((unknown["late"] == "yes").sum()))
+    found = plausible_range(table, unknown, unknown_late)
     if found is None or known.value is None:
         return not_estimable(estimand, method, known.reason or "no comparison")
     return Estimate(estimand, method, known.value, found[0], found[1], "bounds")
 
 
-def checked(finding: Finding) -> Finding:
-    """The finding without NaN or infinity, its interval named as fixed."""
-    estimate = finding.estimate.checked()
-    kind = f"fixed:{estimate.interval}" if estimate.interval else None
-    return finding._replace(estimate=replace(estimate, interval=kind))
+def _fixed(estimate: Estimate) -> Estimate:
+    """Without NaN or infinity, its interval named as one that holds at this look alone."""
+    return replace(estimate.checked(), interval=f"fixed:{estimate.interval}" if estimate.interval else None)

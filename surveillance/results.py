@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from surveillance.cohort import last_complete_week, measured
-from surveillance.comparisons import checked, compare
+from surveillance.comparisons import modelled, over_groups, within_and_between
 from surveillance.estimates.estimate import LEVEL, Estimate
-from surveillance.measures.registry import DIMENSIONS, REFERENCES, UNKNOWN, Measure
-from surveillance.strata import Stratum
+from surveillance.measures.definitions import Measure
+from surveillance.measures.dimensions import DIMENSIONS, FURTHER_DIMENSIONS, PAIRS, REFERENCES, UNKNOWN
+from surveillance.views import EVERYONE, Finding, View
 
 if TYPE_CHECKING:
     from surveillance.settings import SurveillanceSettings
+    from surveillance.strata import Stratum
 
 POPULATION = "confirmed, looking backward from the diagnosis"
-EVERYONE = "all"
 Progress = Callable[[str, int], None]
+_ALONE: Mapping[str, int | None] = {"n_reference": None, "n_late_reference": None}
 
 
 def result_rows(
@@ -31,12 +33,14 @@ def result_rows(
     through: Mapping[str, date],
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Every measure, window, scope and stratum. `known` comes from `cohort.as_known`; rows lack only the run's id."""
+    """Every measure in force, window, scope and stratum. `known` comes from `as_known`; rows lack the run's id."""
     rows: list[dict[str, Any]] = []
-    for done, measure in enumerate(measures.values()):
+    in_force = [measure for measure in measures.values() if measure.in_force(as_of)]
+    for done, measure in enumerate(in_force):
         if progress:
             progress(f"measure {measure.id}", done)
         infants = measured(known, measure, as_of=as_of, settings=settings, through=through)
+        absent = ";".join(f"{name}:not_recorded" for name in measure.exclude_values if name not in known.columns)
         for window, start in _windows(as_of, settings):
             inside = infants if start is None else infants[~(infants["matured_on"] < pd.Timestamp(start))]
             frame = {
@@ -49,34 +53,10 @@ def result_rows(
                 "as_of": as_of,
                 "data_through": min(through.values(), default=None),
             }
-            for scope, members in _scopes(inside, measure, window, settings):
-                rows += [{**frame, "scope": scope, **row} for row in _strata(members, scope, settings)]
-            if window == "cumulative" and _charted(measure, settings):
-                rows += [{**frame, **row} for row in _deeper(inside, measure, settings)]
+            for row in _window_rows(inside, measure, settings, cumulative=start is None):
+                flags = ";".join(text for text in (row["quality_flags"], absent) if text)
+                rows.append({**frame, **row, "quality_flags": flags})
     return rows
-
-
-def _charted(measure: Measure, settings: SurveillanceSettings) -> bool:
-    return any(chart.measure == measure.id for chart in settings.charts)
-
-
-def _deeper(infants: pd.DataFrame, measure: Measure, settings: SurveillanceSettings) -> Iterator[dict[str, Any]]:
-    groups: dict[tuple[str, str], Stratum] = {}
-
-    def stratum(dimension: str, value: str) -> Stratum:
-        if (dimension, value) not in groups:
-            members = infants if value == EVERYONE else infants[infants[dimension] == value]
-            groups[dimension, value] = _stratum(members, settings)
-        return groups[dimension, value]
-
-    for found in compare(infants, measure.id, settings):
-        finding = checked(found)
-        theirs = stratum(finding.dimension, finding.reference).counts if finding.reference else {}
-        unknown = sum(stratum(finding.dimension, value).counts["n_matured"] for value in sorted(UNKNOWN))
-        reference = {"n_reference": theirs.get("n_matured"), "n_late_reference": theirs.get("n_late")}
-        mine = stratum(finding.dimension, finding.value)
-        row = _row(mine, finding.dimension, finding.value, finding.reference, unknown, finding.estimate, reference)
-        yield {**row, "scope": finding.scope, "adjustment_set": finding.adjustment}
 
 
 def _windows(as_of: date, settings: SurveillanceSettings) -> tuple[tuple[str, date | None], ...]:
@@ -84,59 +64,58 @@ def _windows(as_of: date, settings: SurveillanceSettings) -> tuple[tuple[str, da
     return ("cumulative", None), ("rolling", first)
 
 
-def _scopes(
-    infants: pd.DataFrame, measure: Measure, window: str, settings: SurveillanceSettings
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield "network", infants
-    if _charted(measure, settings) and window == "cumulative" and infants["source"].nunique() > 1:
-        for source, members in infants.groupby("source", sort=True):
-            yield f"site:{source}", members
-
-
-def _strata(infants: pd.DataFrame, scope: str, settings: SurveillanceSettings) -> Iterator[dict[str, Any]]:
-    yield from _rows(_stratum(infants, settings), EVERYONE, EVERYONE, 0)
-    for dimension in DIMENSIONS:
-        if dimension == "source" and scope != "network":
-            continue
-        groups = {str(value): _stratum(members, settings) for value, members in infants.groupby(dimension, sort=True)}
-        unknown = sum(stratum.counts["n_matured"] for value, stratum in groups.items() if value in UNKNOWN)
-        reference_value = REFERENCES[dimension]
-        for value, stratum in groups.items():
-            yield from _rows(stratum, dimension, value, unknown)
-            if reference_value and value != reference_value and value not in UNKNOWN:
-                reference = groups.get(reference_value) or _stratum(infants.iloc[:0], settings)
-                yield from _compared(stratum, reference, dimension, value, reference_value, unknown)
-
-
-def _stratum(infants: pd.DataFrame, settings: SurveillanceSettings) -> Stratum:
-    return Stratum(infants, settings.min_n, settings.min_at_risk, settings.horizon_days)
-
-
-def _rows(stratum: Stratum, dimension: str, value: str, unknown: int) -> Iterator[dict[str, Any]]:
-    for estimate in stratum.estimates():
-        yield _row(stratum, dimension, value, "", unknown, estimate, {"n_reference": None, "n_late_reference": None})
-
-
-def _compared(
-    stratum: Stratum, reference: Stratum, dimension: str, value: str, reference_value: str, unknown: int
+def _window_rows(
+    infants: pd.DataFrame, measure: Measure, settings: SurveillanceSettings, *, cumulative: bool
 ) -> Iterator[dict[str, Any]]:
-    theirs = {
-        "n_reference": reference.counts["n_matured"],
-        "n_late_reference": reference.counts["n_late"],
-    }
-    for estimate in stratum.against(reference):
-        yield _row(stratum, dimension, value, reference_value, unknown, estimate, theirs)
+    network = View(infants, measure, settings)
+    dimensions = (*DIMENSIONS, *FURTHER_DIMENSIONS, *PAIRS) if cumulative else DIMENSIONS
+    yield from _scope(network, "network", dimensions)
+    for source in sorted(network.groups("source")):
+        yield from _scope(
+            View(infants[infants["source"] == source], measure, settings), f"site:{source}", DIMENSIONS[:-1]
+        )
+    found = [*within_and_between(network)]
+    if cumulative:
+        found += over_groups(network)
+        found += modelled(network)
+    for finding in found:
+        stratum, reference = network.stratum(finding.dimension, finding.value), _ALONE
+        if finding.reference:
+            reference = _counts_of(network.stratum(finding.dimension, finding.reference))
+        unknown = network.unknown(finding.dimension)
+        row = _row(stratum, (finding.dimension, finding.value, finding.reference), unknown, finding.estimate, reference)
+        yield {**row, "scope": finding.scope, "adjustment_set": finding.adjustment}
+
+
+def _scope(view: View, scope: str, dimensions: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Every stratum by itself, and against its reference."""
+    for estimate in view.everyone.estimates():
+        yield {**_row(view.everyone, (EVERYONE, EVERYONE, ""), 0, estimate, _ALONE), "scope": scope}
+    for dimension in dimensions:
+        unknown, reference_value = view.unknown(dimension), REFERENCES[dimension]
+        for value, stratum in view.groups(dimension).items():
+            for estimate in stratum.estimates():
+                yield {**_row(stratum, (dimension, value, ""), unknown, estimate, _ALONE), "scope": scope}
+            if reference_value is None or value == reference_value or value in UNKNOWN:
+                continue
+            reference = view.stratum(dimension, reference_value)
+            theirs = _counts_of(reference)
+            for estimate in stratum.against(reference):
+                yield {**_row(stratum, (dimension, value, reference_value), unknown, estimate, theirs), "scope": scope}
+
+
+def _counts_of(reference: Stratum) -> Mapping[str, int | None]:
+    return {"n_reference": reference.counts["n_matured"], "n_late_reference": reference.counts["n_late"]}
 
 
 def _row(
     stratum: Stratum,
-    dimension: str,
-    value: str,
-    reference: str,
+    where: tuple[str, str, str],
     unknown: int,
     estimate: Estimate,
     theirs: Mapping[str, int | None],
 ) -> dict[str, Any]:
+    dimension, value, reference = where
     return {
         "stratum_dimension": dimension,
         "stratum_value": value,
@@ -158,3 +137,6 @@ def _row(
         "quality_flags": stratum.flags,
         "not_estimable_reason": estimate.reason,
     }
+
+
+__all__ = ["EVERYONE", "POPULATION", "Finding", "Progress", "result_rows"]

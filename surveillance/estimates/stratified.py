@@ -8,7 +8,8 @@ from math import exp, log, sqrt
 from scipy.stats import chi2
 
 from surveillance.estimates.estimate import Estimate, Z, not_estimable
-from surveillance.estimates.odds import Conditional, Table, of_distribution
+from surveillance.estimates.odds import Conditional, of_distribution
+from surveillance.estimates.odds import Table as Table
 
 _NOTHING = "no stratum holds both groups, and both outcomes"
 

@@ -66,8 +66,9 @@ def risk_table(
         np.searchsorted(np.sort(entries), times, side="left") - np.searchsorted(np.sort(exits), times, side="left")
     ).astype(float)
     highest = max(1, int(kinds.max(initial=1)))
+    slot = np.searchsorted(times, exits)
     events = np.array(
-        [[np.count_nonzero((exits == t) & (kinds == k)) for t in times] for k in range(1, highest + 1)], dtype=float
+        [np.bincount(slot[kinds == k], minlength=len(times)) for k in range(1, highest + 1)], dtype=float
     ).reshape(highest, len(times))
     start = 0.0
     too_few = np.flatnonzero(at_risk < min_at_risk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 from typing import Any
 
@@ -141,3 +142,98 @@ def test_the_work_list_holds_those_who_wait_now() -> None:
         "years-ago": (NO_NEUROLOGY, 340, True),
     }
     assert listed["infant"].iloc[-1] == "years-ago"
+
+
+def test_who_was_transferred_in_saw_the_first_provider_elsewhere() -> None:
+    # Counted from the transfer the wait would be 0 days, and in time.
+    columns: dict[str, Any] = {
+        "flags": "left_truncated",
+        "neurology": day(0),
+        "diagnosis": day(1),
+        "first_line": day(2),
+    }
+    found = outcome(day(90), **columns)
+    assert found is not None
+    assert (found["late"], math.isnan(found["days"])) == ("indeterminate", True)
+    found = outcome(day(90), "I6", **columns)
+    assert found is not None
+    assert (found["late"], found["days"], found["entry"]) == ("no", 1, -1)
+
+
+def test_a_clock_that_started_before_the_transfer_is_watched_from_it() -> None:
+    onset = {"onset_low": day(-10), "onset_high": day(-10)}
+    found = outcome(day(90), "I7", flags="left_truncated", diagnosis=day(1), first_line=day(5), **onset)
+    assert found is not None
+    assert (found["days"], found["entry"], found["late"]) == (15, 10, "yes")
+    found = outcome(day(90), "I7", diagnosis=day(1), first_line=day(5), **onset)
+    assert found is not None
+    assert (found["days"], found["entry"]) == (15, -1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "late"),
+    [
+        ({"first_line": 4}, "no"),
+        ({"first_line": 9}, "yes"),
+        ({"first_line": -3}, "no"),  # treated before the diagnosis
+        ({}, "yes"),
+        (
+            {"first_treatment": 2, "first_treatment_drug": "levetiracetam", "first_line": 5},
+            "yes",
+        ),  # not the initial one
+        (
+            {"first_treatment": -20, "first_treatment_drug": "levetiracetam", "first_line": 5},
+            "no",
+        ),  # for something else
+        ({"first_line": 5, "aan_exclusions": "caregiver_refused"}, "excluded"),
+        ({"first_line": 5, "etiology": "down+metabolic"}, "excluded"),
+        ({"first_line": 5, "etiology": "down"}, "no"),
+        ({"first_line": 5, "birth_date": -731}, "excluded"),
+        ({"first_line": 5, "birth_date": -730}, "no"),
+        ({"first_line": 5, "birth_date": -13}, "excluded"),
+        ({"first_line": 5, "birth_date": -14}, "no"),
+    ],
+)
+def test_the_aan_measure_with_its_exclusions(columns: dict[str, Any], late: str) -> None:
+    dates = {name: day(value) if isinstance(value, int) else value for name, value in columns.items()}
+    found = outcome(day(60), "aan", diagnosis=day(0), neurology=day(0), **dates)
+    assert found is not None
+    assert found["late"] == late
+
+
+def test_the_worked_example_of_the_aan() -> None:
+    # aan.com: five patients, one refusal left out, one of the other four treated within a week: 25%.
+    treated = [day(3), day(9), None, day(30), day(2)]
+    refused = [None, None, None, None, "caregiver_refused"]
+    rows = pd.DataFrame(
+        [
+            row(infant=f"i{i}", diagnosis=day(0), first_line=on, aan_exclusions=why)
+            for i, (on, why) in enumerate(zip(treated, refused, strict=True))
+        ]
+    )
+    infants = measured(as_known(rows, day(90)), measures()["aan"], as_of=day(90), settings=SETTINGS)
+    counted = infants[infants["late"].isin(["yes", "no"])]
+    assert (len(counted), (counted["late"] == "no").mean()) == (4, 0.25)
+
+
+def test_a_bypass_of_the_referral_competes_with_it() -> None:
+    found = outcome(day(90), "referred_7d", pathway="ed_inpatient", neurology=day(3), diagnosis=day(3))
+    assert found is not None
+    assert (found["late"], found["kind"], found["days"]) == ("not_applicable", 2, 3)
+    assert outcome(day(90), "I2a", pathway="ed_inpatient", neurology=day(3), diagnosis=day(3)) is None
+
+
+@pytest.mark.parametrize(
+    ("weeks", "group"),
+    [
+        (27, "extremely_preterm"),
+        (31, "very_preterm"),
+        (36, "moderate_to_late_preterm"),
+        (39, "no_preterm_code"),
+        (None, "no_preterm_code"),
+    ],
+)
+def test_prematurity_is_of_the_code(weeks: int | None, group: str) -> None:
+    found = outcome(day(60), diagnosis=day(0), neurology=day(0), gestational_weeks=weeks)
+    assert found is not None
+    assert found["prematurity"] == group

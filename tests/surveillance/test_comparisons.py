@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import nchypergeom_fisher
 
-from surveillance.cohort import as_known, data_through, measured
-from surveillance.comparisons import compare
 from surveillance.estimates.inequality import (
     INDICES,
     expected_variance_without_disparity,
@@ -26,9 +22,6 @@ from surveillance.estimates.stratified import (
     mantel_haenszel_risk_difference,
 )
 from surveillance.estimates.unknown import difference_bounds
-from surveillance.measures.registry import measures
-from surveillance.settings import SurveillanceSettings
-from tests.surveillance.timelines import START, timelines
 
 #: statistics.md section 3: the detector's worked example.
 BLOCKS = [
@@ -151,15 +144,3 @@ def test_bounds_over_the_unknown_as_worked() -> None:
     some = difference_bounds((20, 40, 48, 120), 40, 18, members=(5, 15))
     assert some is not None
     assert (some[0].difference, some[1].difference) == pytest.approx((-0.092, 0.285), abs=5e-4)
-
-
-@pytest.mark.parametrize("infants", [0, 1, 6, 200])
-def test_every_finding_has_a_value_or_a_reason(infants: int) -> None:
-    settings = SurveillanceSettings()
-    rows = timelines(infants, weeks=30)
-    as_of = START + timedelta(weeks=40)
-    known = as_known(rows, as_of)
-    members = measured(known, measures()["I2"], as_of=as_of, settings=settings, through=data_through(rows))
-    for finding in compare(members, "I2", settings):
-        numbers = pd.Series([finding.estimate.value, finding.estimate.low, finding.estimate.high], dtype=float)
-        assert finding.estimate.reason or numbers.notna().all(), finding
