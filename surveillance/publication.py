@@ -19,6 +19,7 @@ import pandas as pd
 
 from surveillance import store
 from surveillance.measures.registry import DIMENSIONS
+from surveillance.measures.registry import measures as registry
 from surveillance.results import EVERYONE
 from warehouse.schema.measures import PublishedResult
 from warehouse.suppression import Cell, Cube, Published, key, suppress
@@ -104,6 +105,9 @@ def _shown_rows(
 def _publishable(results: pd.DataFrame) -> pd.DataFrame:
     frame = results[(results["scope"] == "network") & (results["window_kind"] == "cumulative")]
     frame = frame[frame["adjustment_set"] == "none"]
+    frame = frame[frame["stratum_dimension"].isin([EVERYONE, *DIMENSIONS])]
+    released = {name for name, measure in registry().items() if measure.released}
+    frame = frame[frame["metric_id"].isin(released)]
     return frame[frame["estimand"].map(lambda name: str(name).startswith(_ESTIMANDS))]
 
 
