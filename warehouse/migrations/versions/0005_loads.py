@@ -28,11 +28,13 @@ def upgrade() -> None:
     for table, comment in _VERSION.items():
         op.add_column(table, sa.Column("as_of", sa.Date(), nullable=True, comment=_AS_OF), schema="ops")
         op.add_column(table, sa.Column("mapping_version", sa.Text(), nullable=True, comment=comment), schema="ops")
+    op.alter_column("purge", "what", comment="table, or landing:<source>/<pull> for raw files", schema="ops")
     op.execute(_SET.format("UN"))
 
 
 def downgrade() -> None:
     op.execute(_SET.format(""))
+    op.alter_column("purge", "what", comment="table, or landing for raw files", schema="ops")
     for table in _VERSION:
         op.drop_column(table, "mapping_version", schema="ops")
         op.drop_column(table, "as_of", schema="ops")
