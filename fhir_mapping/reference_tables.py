@@ -18,10 +18,10 @@ _BLOCK = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def tables() -> dict[str, str]:
-    """Markdown tables by name: columns, rules, flags, attributes, systems, roles."""
+    """Markdown tables by name: columns, rules, flags, attributes, rulings, roles."""
     return {
         "columns": _markdown(["column", "type", "meaning"], [[f"`{c.name}`", c.type, c.meaning] for c in COLUMNS]),
-        **{name: _csv_table(name) for name in ("rules", "flags", "attributes")},
+        **{name: _csv_table(name) for name in ("rules", "flags", "attributes", "rulings")},
         "roles": _roles(),
     }
 

@@ -150,6 +150,9 @@ def read_consult(resource: Resource, chart: Chart) -> Milestone | None:
     concept = concept_of(body.get("code"))
     roles = chart.roles_of([concept])
     words = words_of([concept])
+    if "referral_neurology" in roles:
+        chart.flags.add("referral_as_procedure")
+        return None
     if roles & {"eeg", "eeg_setup", "eeg_professional", "not_eeg"}:
         return None
     certainty = "coded"

@@ -157,7 +157,7 @@ def censoring_of(facts: Facts, first_provider: Milestone | None, chart: Chart) -
         found.append((died[0], 0, True, died[1], "MC.2"))
         chart.flags.add("died")
     if chart.second_birthday is not None:
-        found.append((chart.second_birthday, 3, False, None, "MC.3"))
+        found.append((chart.second_birthday, 3, False, chart.record.patient, "MC.3"))
     left = _transfer_out(facts, first_provider)
     if left is not None:
         found.append((left[0], 1, False, left[1], "MC.4"))

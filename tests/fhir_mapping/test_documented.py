@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import csv
+import json
+from collections import defaultdict
 from pathlib import Path
 
 import fhir_mapping
 from fhir_mapping.contract import INTERVALS
 from fhir_mapping.explain import meanings
 from fhir_mapping.reference_tables import filled
-from tests.fhir_mapping.case_files import run, scenes
+from tests.fhir_mapping.case_files import case_paths, run, scenes
 
 PACKAGE = Path(fhir_mapping.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "timeline.md"
@@ -40,17 +43,39 @@ def test_flags_of_the_code_are_those_of_the_table() -> None:
 
 def test_cases_give_only_documented_flags_rules_and_attributes() -> None:
     flags, rules, attributes = set(meanings("flags")), set(meanings("rules")), set(meanings("attributes"))
-    seen: set[str] = set()
+    seen: dict[str, set[str]] = defaultdict(set)  # rules by case
+    shown = set()
     for scene in scenes():
         mapped = run(scene)
-        seen |= {event.rule for event in mapped.events} | {link.rule for link in mapped.links}
+        given = {event.rule for event in mapped.events} | {link.rule for link in mapped.links}
         assert set(mapped.attributes) <= attributes
+        shown |= set(mapped.attributes)
         if mapped.row is not None:
             assert set(mapped.row.flags) <= flags
-            seen |= {rule for _, rule in mapped.row.evidence.values()}
-    assert seen <= rules
-    # Every rule is shown by a case, but for the variants of the steroid rule by the kind of resource.
-    assert {rule for rule in rules if rule[-1] not in "ab"} - {"MC.1", "MC.3"} <= seen
+            shown |= set(mapped.row.flags)
+            given |= {rule for _, rule in mapped.row.evidence.values()}
+            if mapped.row.censored_on == scene.settings.as_of:
+                given.add("MC.1")  # no resource says what the as-of date is
+        seen[scene.case] |= given
+    assert set().union(*seen.values()) <= rules
+    assert {rule: case for rule, case in shown_by("rules").items() if rule not in seen[case]} == {}
+    # An implausible year is before birth or after the horizon too; without those two there is no row.
+    assert (flags | attributes) - shown == {"date_implausible"}
+
+
+def shown_by(table: str) -> dict[str, str]:
+    """The case that a table names for each of its entries."""
+    with (PACKAGE / f"{table}.csv").open(encoding="utf-8", newline="") as lines:
+        return {next(iter(record.values())): record["case"] for record in csv.DictReader(lines)}
+
+
+def test_each_ruling_names_the_case_that_shows_it() -> None:
+    told = {path.stem: json.loads(path.read_text(encoding="utf-8"))["rulings"] for path in case_paths()}
+    rulings = shown_by("rulings")
+    assert {ruling: case for ruling, case in rulings.items() if ruling not in told.get(case, ())} == {}
+    assert {ruling for listed in told.values() for ruling in listed} == set(rulings)
+    numbered = {f"ruling {number}" for number in range(1, 21)} | {f"G{number}" for number in range(1, 51)}
+    assert numbered - {"G40", "G41"} <= set(rulings)  # those two: suppression and estimates
 
 
 def test_table_of_rules_has_no_gaps() -> None:
