@@ -89,6 +89,7 @@ def options(settings: Settings) -> SurveillanceSettings:
         cohorts=settings.surveillance.cohorts,
         owner=settings.surveillance.owner,
         worklist_link=settings.surveillance.worklist_link,
+        sources=tuple(sorted(settings.sources)),
     )
 
 

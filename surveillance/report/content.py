@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from surveillance.estimates.survival import kaplan_meier, risk_table
 from surveillance.measures.registry import DIMENSIONS, UNKNOWN, Chart, Measure
 from surveillance.message import DIMENSION_NAMES, group_name
 from surveillance.report.figures import Figure, evidence_path, forest, svg_of, waiting_curve
-from warehouse.suppression import THRESHOLD
 
 if TYPE_CHECKING:
     from surveillance.charts import ChartRow
-    from surveillance.settings import SurveillanceSettings
 
 #: Every how many weeks the table beneath the weekly chart has a row; weeks with a signal have one always.
 _TABLE_WEEKS = 4
-_WITHHELD = "withheld"
+_MEDIAN = "Median days (95%)"
+_STATES = {"suppressed": "withheld", "missing": "missing"}
 
 
 @dataclass(frozen=True)
@@ -42,50 +40,15 @@ def label(dimension: str, value: str) -> str:
     return group_name(dimension, value)
 
 
-def coarse_steps(days: Sequence[int], n: int, late_by_day: Mapping[int, int], smallest: int) -> list[int]:
-    """Days at which a published curve may step: each step holds at least `smallest` infants, or none.
-
-    A Kaplan-Meier curve with its number at risk gives back every single infant; steps of a week that are merged until
-    they are large enough don't.
-    """
-    kept, before = [0], 0
-    for day in days:
-        by_now = late_by_day[day]
-        step, rest = by_now - before, n - by_now
-        if (step == 0 or step >= smallest) and (rest == 0 or rest >= smallest):
-            kept.append(day)
-            before = by_now
-    return kept
-
-
-def curve_figure(
-    infants: pd.DataFrame,
-    measure: Measure,
-    dimension: str,
-    settings: SurveillanceSettings,
-    shown_groups: frozenset[str],
-) -> Figure | None:
-    """Share still waiting by group, in steps of a week; groups too small to show are left out. None when none is left.
-
-    `infants` are the measured infants of one measure; `shown_groups` those whose counts the report shows.
-    """
-    horizon, smallest = settings.horizon_days, THRESHOLD + 1 if settings.suppression else 1
-    weeks = list(range(7, horizon + 1, 7))
+def curve_figure(results: pd.DataFrame, measure: Measure, dimension: str) -> Figure | None:
+    """Share still waiting by group, from the published shares after 7, 14 and 28 days. None when no group is shown."""
     rows: list[dict[str, Any]] = []
     left_out = 0
-    for value, members in infants[infants["matured"] & infants["days"].notna()].groupby(dimension, sort=True):
-        curve = kaplan_meier(risk_table(members["days"].to_numpy(), (members["kind"] == 1).to_numpy()))
-        done = {day: int(((members["kind"] == 1) & (members["days"] <= day)).sum()) for day in weeks}
-        steps = coarse_steps(weeks, len(members), done, smallest)
-        if str(value) not in shown_groups or len(steps) < 2:
-            left_out += 1
-            continue
-        shares = [(day, curve.at(day)[0] if day else 1.0) for day in steps]
-        rows += [
-            {"group": label(dimension, str(value)), "day": day, "waiting": round(share, 2)} for day, share in shares
-        ]
-        if steps[-1] < horizon:
-            rows.append({"group": label(dimension, str(value)), "day": horizon, "waiting": round(shares[-1][1], 2)})
+    groups = _select(results, measure, "prop")
+    for value in groups.loc[groups["stratum_dimension"] == dimension, "stratum_value"]:
+        points = _points(results, measure, dimension, str(value))
+        left_out += not points
+        rows += [{"group": label(dimension, str(value)), "day": day, "waiting": share} for day, share in points]
     if not rows:
         return None
     data = pd.DataFrame(rows)
@@ -97,25 +60,35 @@ def curve_figure(
     return Figure(
         f"waiting-{measure.id}-{dimension}",
         f"{measure.title}: still waiting, by {DIMENSION_NAMES[dimension]}",
-        f"Share of infants still waiting, day by day, one line a group. After {measure.threshold_days} days: {told}.",
-        f"Kaplan-Meier in steps of at least a week; the dashed line is day {measure.threshold_days}. {note}".strip(),
-        svg_of(waiting_curve(data, threshold=measure.threshold_days, horizon=horizon, y_title="share still waiting")),
+        f"Share of infants still waiting, one line a group. After {measure.threshold_days} days: {told}.",
+        "Kaplan-Meier after 7, 14 and 28 days, rounded to steps of 11 infants at least; "
+        f"the dashed line is day {measure.threshold_days}. {note}".strip(),
+        svg_of(
+            waiting_curve(
+                data, threshold=measure.threshold_days, horizon=int(data["day"].max()), y_title="share still waiting"
+            )
+        ),
         ("Group", "Day", "Still waiting"),
         [(row["group"], str(row["day"]), f"{row['waiting']:.0%}") for row in rows],
     )
 
 
-def shown(results: pd.DataFrame, measure: Measure, dimension: str) -> frozenset[str]:
-    """Groups of a dimension whose counts the report shows."""
-    rows = _select(results, measure, "prop")
-    rows = rows[(rows["stratum_dimension"] == dimension) & ~rows["suppressed"].astype(bool)]
-    return frozenset(str(value) for value in rows["stratum_value"])
+def _points(results: pd.DataFrame, measure: Measure, dimension: str, value: str) -> list[tuple[int, float]]:
+    """Days and shares still waiting of one group, from everybody on day 0; none when they are withheld."""
+    mine = results[(results["stratum_dimension"] == dimension) & (results["stratum_value"] == value)]
+    found = []
+    for row in mine.to_dict("records"):
+        name, _, day = str(row["estimand"]).partition("surv_")
+        released = row["metric_id"] == measure.id and row["estimate_state"] == "shown"
+        if not name and released and row["scope"] == "network" and row["window_kind"] == "cumulative":
+            found.append((int(day), float(row["estimate"])))
+    return [(0, 1.0), *sorted(found)] if found else []
 
 
 def forest_figure(results: pd.DataFrame, measure: Measure) -> Figure | None:
     """Risk differences of every dimension against its reference, from published results."""
     rows = _select(results, measure, "rd")
-    rows = rows[~rows["suppressed"].astype(bool) & rows["estimate"].notna()]
+    rows = rows[rows["estimate_state"] == "shown"]
     if rows.empty:
         return None
     data = pd.DataFrame(
@@ -129,7 +102,7 @@ def forest_figure(results: pd.DataFrame, measure: Measure) -> Figure | None:
             "estimate": rows["estimate"].astype(float).round(3),
             "low": rows["ci_low"].astype(float).round(3),
             "high": rows["ci_high"].astype(float).round(3),
-            "n": rows["n_matured"].astype(int),
+            "infants": [_figure(row, "n_matured") for row in rows.to_dict("records")],
         }
     )
     told = "; ".join(
@@ -139,10 +112,13 @@ def forest_figure(results: pd.DataFrame, measure: Measure) -> Figure | None:
         f"differences-{measure.id}",
         f"{measure.title}: difference in the share {measure.late_title}",
         f"Differences in percentage points with 95% intervals; above zero is worse for the group. {told}.",
-        "Newcombe's 95% interval, not adjusted for looking every week. Squares are larger with more infants.",
+        "Newcombe's 95% interval, not adjusted for looking every week. Where counts are withheld, of rounded shares.",
         svg_of(forest(data, x_title="difference, percentage points (right: longer waits)")),
         ("Groups", "Difference", "95% interval", "Infants"),
-        [(str(r.label), f"{r.estimate:+.1%}", f"{r.low:+.1%} to {r.high:+.1%}", str(r.n)) for r in data.itertuples()],
+        [
+            (str(r.label), f"{r.estimate:+.1%}", f"{r.low:+.1%} to {r.high:+.1%}", str(r.infants))
+            for r in data.itertuples()
+        ],
     )
 
 
@@ -195,33 +171,29 @@ def evidence_figure(
 
 
 def delays_table(results: pd.DataFrame, measure: Measure) -> Table:
-    """Counts, share late and median by group."""
-    rows: list[tuple[str, ...]] = []
+    """Counts, share late and median by group, each shown, withheld or missing by itself."""
     order = ["all", *DIMENSIONS]
     proportions, medians = _select(results, measure, "prop"), _select(results, measure, "median")
     middle = {(row["stratum_dimension"], row["stratum_value"]): row for row in medians.to_dict("records")}
     positions = proportions["stratum_dimension"].map(order.index)
-    ordered = proportions.assign(position=positions).sort_values(["position", "stratum_value"])
-    for row in ordered.to_dict("records"):
+    rows: list[tuple[str, ...]] = []
+    for row in proportions.assign(position=positions).sort_values(["position", "stratum_value"]).to_dict("records"):
         dimension, value = str(row["stratum_dimension"]), str(row["stratum_value"])
         name = "all infants" if dimension == "all" else label(dimension, value)
-        name = name[0].upper() + name[1:]
-        if row["suppressed"]:
-            rows.append((name, *[_WITHHELD] * 5))
-            continue
-        low, high = row["ci_low"], row["ci_high"]
+        shown = row["estimate_state"] == "shown"
         rows.append(
             (
-                name,
-                _count(row["n_matured"]),
-                _count(row["n_pending"]),
-                _share(row["estimate"], row["not_estimable_reason"]),
-                f"{low:.0%} to {high:.0%}" if pd.notna(low) and pd.notna(high) else "",
+                name[0].upper() + name[1:],
+                _figure(row, "n_matured"),
+                _figure(row, "n_late"),
+                f"{row['estimate']:.0%}" if shown else _why(row),
+                f"{row['ci_low']:.0%} to {row['ci_high']:.0%}" if shown else "",
                 _days(middle.get((dimension, value))),
             )
         )
     outcome = f"Over {measure.threshold_days} days" if measure.kind == "interval" else "Share"
-    columns = ("Group", "Infants", "Pending", outcome, "95% interval", "Median days (95%)")
+    late = "Late" if measure.kind == "interval" else "Of them"
+    columns = ("Group", "Infants", late, outcome, "95% interval", _MEDIAN)
     return Table(measure.title, columns, rows, f"{measure.numerator}, of {measure.denominator}.")
 
 
@@ -234,21 +206,25 @@ def _select(results: pd.DataFrame, measure: Measure, estimand: str) -> pd.DataFr
     ]
 
 
-def _count(value: Any) -> str:
-    return str(int(value)) if pd.notna(value) else _WITHHELD
+def _figure(row: Mapping[Hashable, Any], name: str) -> str:
+    """A count as its state says: itself, `withheld` or `missing`."""
+    state = row[f"{name}_state"]
+    return str(int(row[name])) if state == "shown" else _STATES[state]
 
 
-def _share(value: Any, reason: str | None) -> str:
-    return f"{value:.0%}" if pd.notna(value) else str(reason or _WITHHELD)
+def _why(row: Mapping[Hashable, Any]) -> str:
+    """Why there is no estimate."""
+    if row["estimate_state"] == "not_estimable":
+        return str(row["not_estimable_reason"] or "not estimable")
+    return _STATES[row["estimate_state"]]
 
 
 def _days(row: Mapping[Hashable, Any] | None) -> str:
     if row is None:
         return ""
     value, low, high = row["estimate"], row["ci_low"], row["ci_high"]
-    if row["suppressed"]:
-        return _WITHHELD
-    if pd.isna(value):
-        return str(row["not_estimable_reason"])
-    upper = f"{high:g}" if pd.notna(high) else "no upper bound"
-    return f"{value:g} ({low:g} to {upper})" if pd.notna(low) else f"{value:g}"
+    if row["estimate_state"] != "shown":
+        return _why(row)
+    if pd.isna(low) and pd.isna(high):
+        return f"{value:g}"
+    return f"{value:g} ({low:g} to {high:g})" if pd.notna(high) else f"{value:g} ({low:g} to no upper bound)"

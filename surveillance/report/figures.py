@@ -77,13 +77,14 @@ def waiting_curve(data: pd.DataFrame, *, threshold: int, horizon: int, y_title: 
     y = alt.Y("waiting:Q", title=y_title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
     # The dash tells the groups apart where colour doesn't print.
     dash = alt.StrokeDash("group:N", legend=None, sort=groups)
-    lines = alt.Chart(data).mark_line(interpolate="step-after", strokeWidth=2).encode(x, y, _colour(groups), dash)
+    # Straight between the days that are known: what lies between them isn't.
+    lines = alt.Chart(data).mark_line(point=True, strokeWidth=2).encode(x, y, _colour(groups), dash)
     rule = alt.Chart(pd.DataFrame({"day": [threshold]})).mark_rule(strokeDash=[4, 4], color="#444").encode(x="day:Q")
     return _sized(alt.layer(lines, rule))
 
 
 def forest(data: pd.DataFrame, *, x_title: str) -> alt.LayerChart:
-    """Differences with intervals: columns `label, estimate, low, high, n` (shares from -1 to 1)."""
+    """Differences with intervals: columns `label, estimate, low, high` (shares from -1 to 1)."""
     import altair as alt
 
     y = alt.Y("label:N", title=None, sort=list(data["label"]), axis=alt.Axis(labelLimit=360))
@@ -92,9 +93,7 @@ def forest(data: pd.DataFrame, *, x_title: str) -> alt.LayerChart:
     bars = base.mark_rule(strokeWidth=2, color=_PALETTE[0]).encode(
         alt.X("low:Q", title=x_title, axis=percent), alt.X2("high:Q")
     )
-    points = base.mark_square(color=_PALETTE[0], opacity=1).encode(
-        alt.X("estimate:Q", title=x_title), alt.Size("n:Q", legend=None, scale=alt.Scale(range=[40, 240]))
-    )
+    points = base.mark_square(color=_PALETTE[0], opacity=1, size=90).encode(alt.X("estimate:Q", title=x_title))
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color="#444", strokeDash=[4, 4]).encode(x="x:Q")
     return _sized(alt.layer(bars, points, zero), height=max(80, 28 * len(data)))
 

@@ -13,16 +13,14 @@ from markupsafe import Markup
 
 from surveillance import alerts, lags, store
 from surveillance.charts import family_size
-from surveillance.cohort import as_known, measured
 from surveillance.detector import limit_of
 from surveillance.measures.registry import measures as registry
 from surveillance.message import group_name
 from surveillance.power import scenario_of, weeks_to_detection
-from surveillance.publication import release, report_rows
+from surveillance.publication import missing_sources, release, report_rows
 from surveillance.registration import registered
-from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure, shown
-from warehouse.state import timelines
-from warehouse.suppression import THRESHOLD
+from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure
+from warehouse.disclosure import THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +40,7 @@ def write_report(engine: Engine, settings: SurveillanceSettings, as_of: date, ru
     """Publish the run's results, and write `<run id>.html`. Written aside and moved, so that no half report is seen."""
     with engine.begin() as connection:
         store.lock(connection)
-        release(connection, run_id, settings)
+        release(connection, run_id, settings, missing_sources(connection, run_id, settings))
         html = render(connection, settings, as_of, run_id)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / f"{run_id}.html"
@@ -53,11 +51,10 @@ def write_report(engine: Engine, settings: SurveillanceSettings, as_of: date, ru
 
 
 def render(connection: Connection, settings: SurveillanceSettings, as_of: date, run_id: str) -> str:
-    """The report as HTML; counts and figures after disclosure control, unless the settings turn it off."""
+    """The report as HTML. Tables, curves and differences are those of the release that stands (`publication`)."""
     run = store.run(connection, run_id)
-    results = report_rows(store.results(connection, run_id), settings)
+    results = report_rows(connection, run_id, settings)
     settings = lags.with_learned(settings, lags.current(connection, as_of))
-    known = as_known(timelines(connection), as_of)
     through = {source: date.fromisoformat(day) for source, day in run["data_through"].items()}
     charts = registered(connection)
     weeks = {chart_id: store.chart_weeks(connection, chart_id) for chart_id in charts}
@@ -65,9 +62,8 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
     reported = set(results["metric_id"])
     for metric_id in PICTURED:
         measure = registry()[metric_id]
-        infants = measured(known, measure, as_of=as_of, settings=settings, through=through)
         figures = [
-            curve_figure(infants, measure, "race_ethnicity", settings, shown(results, measure, "race_ethnicity")),
+            curve_figure(results, measure, "race_ethnicity"),
             forest_figure(results, measure),
             evidence_figure(charts, weeks, measure),
         ]
@@ -95,6 +91,8 @@ def render(connection: Connection, settings: SurveillanceSettings, as_of: date, 
         as_of=as_of,
         run=run,
         through=through,
+        silent=missing_sources(connection, run_id, settings),
+        released_on=max(results["as_of"], default=None),
         settings=settings,
         threshold=THRESHOLD,
         maturity=settings.lag_range(list(through)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from warehouse.schema.base import Base
@@ -109,13 +110,30 @@ class MetricResult(_Result, Base):
     )
 
 
+#: What may be said of a figure in place of it, or with it.
+_STATES = dict.fromkeys(("n_matured", "n_late"), "'shown', 'suppressed', 'missing'") | {
+    "estimate": "'shown', 'suppressed', 'missing', 'not_estimable'"
+}
+
+
 class PublishedResult(_Result, Base):
     """The same after disclosure control. Grain: as `analytics.metric_result`."""
 
     __tablename__ = "metric_result"
     __table_args__ = (
+        *(
+            CheckConstraint(
+                f"{name}_state IN ({states}) AND ({name}_state = 'shown') = ({name} IS NOT NULL)", name=f"{name}_state"
+            )
+            for name, states in _STATES.items()
+        ),
         {"schema": "published", "comment": "Estimates after disclosure control. Grain: as analytics.metric_result."},
     )
 
     suppressed: Mapped[bool] = mapped_column(comment="whether counts and estimates were withheld")
+    n_matured_state: Mapped[str] = mapped_column(
+        comment="shown (0 too), suppressed, or missing (a silent source): of n_matured"
+    )
+    n_late_state: Mapped[str] = mapped_column(comment="the same of n_late")
+    estimate_state: Mapped[str] = mapped_column(comment="the same of estimate and its interval, or not_estimable")
     audience: Mapped[str] = mapped_column(comment="for whom the suppression was done")
