@@ -1,10 +1,10 @@
 """How long records take to arrive, by source and group: what maturity has to wait for.
 
-A lag is the time from an event to the load that first knew its day. A source's first load brings years of history at
-once and says nothing of lags; later loads do. Lags are right-truncated - of last week's events only the fast
-records are here - so their distribution is estimated in reverse time. Maturity is the 95th percentile of the slowest
-group: a lag that differs between groups would else make a difference out of nothing. It is learned once a quarter, as
-a new version; past weeks keep theirs.
+A lag is the time from an event to the last load that still missed it: for so long an outcome would have been judged
+without the record. A source's first load brings years of history at once and says nothing of lags; later loads do. Lags
+are right-truncated - of last week's events only the fast records are here - so their distribution is estimated in
+reverse time. Maturity is the 95th percentile of the slowest group: a lag that differs between groups would else make a
+difference out of nothing. It is learned once a quarter, as a new version; past weeks keep theirs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sqlalchemy import insert, select, text
 from surveillance.cohort import language_group
 from surveillance.measures.registry import UNKNOWN
 from warehouse.schema.charts import Maturity
+from warehouse.schema.clinical import ReferralTimeline
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,25 +40,39 @@ REVIEW_DAYS = 91
 BOUNDS = (7, 90)
 DIMENSIONS = ("race_ethnicity", "payer", "language_group")
 _COLUMNS = ["source", "infant", "happened_on", "recorded_on", "race_ethnicity", "payer", "language"]
-# A milestone counts as recorded when a timeline first held its day. Before the diagnosis an infant has no timeline, so
-# that the lag of an earlier milestone counts from the diagnosis: it is from then on that an outcome could be judged.
+# A milestone counts as recorded on the day after the last load that didn't know its day: a load of once a month says
+# nothing of records that came with the first load after the event, and they were judged no sooner either. Before the
+# diagnosis an infant has no timeline, so that the lag of an earlier milestone counts from the diagnosis: it is from
+# then on that an outcome could be judged.
 _RECORDED = text(
     """
-    WITH first AS (SELECT source, min(valid_from) AS loaded FROM clinical.referral_timeline GROUP BY source)
-    SELECT now.source, now.infant, greatest(m.day, now.diagnosis) AS happened_on,
-           (min(t.valid_from) AT TIME ZONE 'UTC')::date AS recorded_on, now.race_ethnicity, now.payer, now.language
-    FROM clinical.v_timeline now
-    JOIN first USING (source)
-    CROSS JOIN LATERAL (VALUES ('neurology', now.neurology), ('diagnosis', now.diagnosis),
-                               ('first_line', now.first_line)) AS m (milestone, day)
-    JOIN clinical.referral_timeline t ON t.source = now.source AND t.infant = now.infant
-     AND CASE m.milestone WHEN 'neurology' THEN t.neurology WHEN 'diagnosis' THEN t.diagnosis ELSE t.first_line END
-         = m.day
-    WHERE greatest(m.day, now.diagnosis) > first.loaded::date AND now.diagnosis IS NOT NULL
-    GROUP BY now.source, now.infant, m.milestone, m.day, now.diagnosis, first.loaded, now.race_ethnicity, now.payer,
-             now.language
-    HAVING min(t.valid_from) > first.loaded
-       AND (min(t.valid_from) AT TIME ZONE 'UTC')::date BETWEEN greatest(m.day, now.diagnosis) AND :as_of
+    WITH known AS (
+        SELECT t.source, t.infant, m.milestone, m.day, min(t.valid_from) AS since
+        FROM clinical.referral_timeline t
+        CROSS JOIN LATERAL (VALUES ('neurology', t.neurology), ('diagnosis', t.diagnosis), ('first_line', t.first_line))
+             AS m (milestone, day)
+        WHERE m.day IS NOT NULL
+        GROUP BY t.source, t.infant, m.milestone, m.day
+    ), load AS MATERIALIZED (
+        SELECT source, instant, lag(instant) OVER (PARTITION BY source ORDER BY instant) AS before,
+               min(instant) OVER (PARTITION BY source) AS first
+        FROM (SELECT source, known_at AS instant FROM ops.pull
+              UNION SELECT source, valid_from FROM clinical.referral_timeline) AS loads
+    ), now AS (
+        SELECT source, infant, diagnosis, neurology, first_line, race_ethnicity, payer, language
+        FROM clinical.referral_timeline WHERE valid_to IS NULL AND diagnosis IS NOT NULL
+    ), recorded AS (
+        SELECT now.source, now.infant, greatest(known.day, now.diagnosis) AS happened_on,
+               (load.before AT TIME ZONE 'UTC')::date + 1 AS not_before, (load.first AT TIME ZONE 'UTC')::date AS first,
+               now.race_ethnicity, now.payer, now.language
+        FROM now JOIN known USING (source, infant)
+        JOIN load ON load.source = known.source AND load.instant = known.since AND load.before IS NOT NULL
+        WHERE known.day = CASE known.milestone WHEN 'neurology' THEN now.neurology
+                                               WHEN 'diagnosis' THEN now.diagnosis ELSE now.first_line END
+    )
+    SELECT source, infant, happened_on, greatest(happened_on, not_before) AS recorded_on,
+           race_ethnicity, payer, language
+    FROM recorded WHERE happened_on > first AND greatest(happened_on, not_before) <= :as_of
     ORDER BY 1, 2, 3, 4
     """
 )
@@ -116,16 +131,21 @@ def current(connection: Connection, as_of: date) -> dict[str, int]:
 def learn(connection: Connection, as_of: date, run_id: str) -> dict[str, int]:
     """Write a new version of maturity for sources whose last is a quarter old; returns what applies now, by source."""
     held = _versions(connection, as_of)
-    for name, rows in recorded(connection, as_of).groupby("source", sort=True):
-        source = str(name)
-        version, since, _ = held.get(source, (0, date.min, 0))
-        if version and as_of - since < timedelta(days=REVIEW_DAYS):
-            continue
-        groups = by_group(rows)
+    sources = connection.execute(select(ReferralTimeline.source).distinct().order_by(ReferralTimeline.source)).scalars()
+    due = [name for name in sources if name not in held or as_of - held[name][1] >= timedelta(days=REVIEW_DAYS)]
+    rows = recorded(connection, as_of) if due else pd.DataFrame(columns=["source"])
+    for source in due:
+        groups = by_group(rows[rows["source"] == source])
         if not groups:
             continue
         days = min(max(ceil(max(percentile for percentile, _ in groups.values())), BOUNDS[0]), BOUNDS[1])
-        new = {"source": source, "version": version + 1, "lag_days": days, "valid_from": as_of, "run_id": run_id}
+        new = {
+            "source": source,
+            "version": held[source][0] + 1 if source in held else 1,
+            "lag_days": days,
+            "valid_from": as_of,
+            "run_id": run_id,
+        }
         connection.execute(insert(Maturity), [{**new, "groups": {name: list(both) for name, both in groups.items()}}])
     return current(connection, as_of)
 
