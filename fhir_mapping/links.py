@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from fhir_mapping.referrals import Chain
 
 LINKED, INFERRED, ORPHAN_REFERRAL, ORPHAN_VISIT = "L1", "L2", "L3", "L4"
+#: How counts of them are called.
+LINK_NAMES = {
+    LINKED: "linked_by_reference",
+    INFERRED: "linked_by_time",
+    ORPHAN_REFERRAL: "orphan_referrals",
+    ORPHAN_VISIT: "orphan_visits",
+}
 
 
 def referral_links(facts: Facts, chart: Chart) -> tuple[ReferralLink, ...]:

@@ -13,18 +13,29 @@ from fhir_mapping.codes import load
 from fhir_mapping.conformance import verdicts
 from fhir_mapping.contract import TimelineRow
 from fhir_mapping.files import find_files
+from fhir_mapping.links import LINK_NAMES
 from fhir_mapping.mapping import map_infant
-from fhir_mapping.model import Conformance, InfantRecord, LedgerLine, MappedInfant, MappingSettings, Quarantined
+from fhir_mapping.model import (
+    Conformance,
+    InfantRecord,
+    LedgerLine,
+    MappedInfant,
+    MappingSettings,
+    Quarantined,
+    ReferralLink,
+)
 from fhir_mapping.select import Progress, Selection, select
 from fhir_mapping.tables import check_ending, write_csv, write_timelines
 
 _LEDGER = tuple(field.name for field in fields(LedgerLine))
+_LINK = tuple(field.name for field in fields(ReferralLink))
 _QUARANTINE = tuple(field.name for field in fields(Quarantined))
 
 
 @dataclass(frozen=True)
 class MapReport:
-    """What `map_folder` did. `nonconforming` counts, by type, the selected resources that don't conform to FHIR."""
+    """What `map_folder` did. `nonconforming` counts, by type, the selected resources that don't conform to FHIR;
+    `links` counts neurology referrals and visits by how they belong together (links.LINK_NAMES)."""
 
     out: Path
     rows: int
@@ -36,6 +47,7 @@ class MapReport:
     quarantined: int
     excluded: dict[str, int]
     nonconforming: dict[str, int]
+    links: dict[str, int]
     written: tuple[Path, ...]
 
 
@@ -70,7 +82,8 @@ def map_folder(
     )
     quarantined, ledger = _with_unreadable(selection, mapped)
     excluded = _excluded(selection, records, mapped)
-    written = _write(out, rows, ledger, quarantined, excluded, judged)
+    links = [(item.infant, link) for item in mapped for link in item.links]
+    written = _write(out, rows, ledger, quarantined, excluded, judged, links)
     return MapReport(
         out=out,
         rows=len(rows),
@@ -82,6 +95,7 @@ def map_folder(
         quarantined=len(quarantined),
         excluded=excluded,
         nonconforming=dict(sorted(Counter(verdict.type for verdict in judged if verdict.paths).items())),
+        links={name: sum(link.rule == rule for _, link in links) for rule, name in LINK_NAMES.items()},
         written=written,
     )
 
@@ -120,6 +134,7 @@ def _write(
     quarantined: Sequence[Quarantined],
     excluded: dict[str, int],
     judged: Sequence[Conformance],
+    links: Sequence[tuple[str, ReferralLink]],
 ) -> tuple[Path, ...]:
     """Everything beside the timelines first, the timelines last: who finds them finds the rest."""
 
@@ -135,5 +150,6 @@ def _write(
         ("type", "id", "path"),
         ((verdict.type, verdict.id, path) for verdict in judged for path in verdict.paths),
     )
+    write_csv(beside("referrals"), ("infant", *_LINK), sorted((infant, *astuple(link)) for infant, link in links))
     write_timelines(out, rows)
-    return (out, *map(beside, ("ledger", "quarantine", "excluded", "conformance")))
+    return (out, *map(beside, ("ledger", "quarantine", "excluded", "conformance", "referrals")))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.console import AsOf, Json, as_date, out, progress, show_json, table
+from pipeline.cli.console import Json, as_date, out, progress, show_json, table
 
 
 def command(
@@ -19,7 +20,14 @@ def command(
     site_timezone: Annotated[
         str, typer.Option("--site-timezone", help="IANA time zone of the site's calendar.")
     ] = "UTC",
-    as_of: AsOf = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            formats=["%Y-%m-%d"],
+            help="The day up to which everything is known (default: the day up to which the data reach).",
+        ),
+    ] = None,
     local_codes: Annotated[
         Path | None, typer.Option("--local-codes", help="A site's own rows for the value sets (CSV).")
     ] = None,
@@ -59,14 +67,23 @@ def command(
         show_json(
             {
                 "timelines": report.rows,
+                "as_of": report.as_of.isoformat() if report.as_of else None,
                 "excluded": report.excluded,
+                "nonconforming": report.nonconforming,
+                "links": report.links,
                 "ledger": [dict(zip(names, line, strict=True)) for line in ledger],
                 "out": str(out_file),
             }
         )
         return
     out.print(table("Ledger", names, ledger))
-    out.print(f"{report.rows} timelines in {out_file}")
+    out.print(f"{report.rows} timelines in {out_file}, as of {report.as_of or 'no day: nothing is dated'}")
+    by_reference, by_time = report.links["linked_by_reference"], report.links["linked_by_time"]
+    out.print(
+        f"{by_reference + by_time} referrals with their visit ({by_reference} by reference, {by_time} by time), "
+        f"{report.links['orphan_referrals']} referrals without a visit, {report.links['orphan_visits']} visits "
+        f"without a referral: {out_file}.referrals.csv"
+    )
     for reason, count in sorted(report.excluded.items()):
         out.print(f"{count} infants without a row: {reason}")
     quarantined = sum(line[-1] for line in ledger)

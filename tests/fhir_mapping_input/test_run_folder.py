@@ -67,7 +67,7 @@ def test_same_input_same_bytes_whatever_the_names_of_other_folders(cohort: Path,
         for name in ("one", "two")
     ]
     assert digests[0] == digests[1]
-    assert len(digests[0]) == 10
+    assert len(digests[0]) == 12
 
 
 def test_parquet_holds_typed_columns(cohort: Path, tmp_path: Path) -> None:
