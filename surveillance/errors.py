@@ -41,6 +41,18 @@ class MeasuresUnreadable(IessError):
     exit_code = 45
 
 
+class MeasureReworded(IessError):
+    """A version of a measure means something else than when the warehouse first used it."""
+
+    exit_code = 48
+
+
+class ObservationsUnreadable(IessError):
+    """The table given to `iess estimate` lacks a column, or holds something that can't be one of its values."""
+
+    exit_code = 49
+
+
 class DeliveryFailed(IessError):
     """A message couldn't be delivered; it stays in the outbox."""
 

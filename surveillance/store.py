@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from surveillance.blocks import FROZEN_COLUMNS
 from surveillance.charts import ChartRow
-from surveillance.errors import RunUnknown
+from surveillance.errors import MeasureReworded, RunUnknown
 from surveillance.measures.registry import DIMENSIONS, Measure
+from warehouse.copying import copy_rows
 from warehouse.schema import charts, measures
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def write_rows(connection: Connection, model: type[Any], rows: Sequence[Mapping[
     """Insert rows in batches."""
     for start in range(0, len(rows), _BATCH):
         connection.execute(insert(_table(model)), [dict(row) for row in rows[start : start + _BATCH]])
+
+
+def write_results(connection: Connection, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append a run's results: tens of thousands of rows, hence by COPY."""
+    if rows:
+        names = list(rows[0])
+        table = _table(measures.MetricResult).fullname
+        copy_rows(connection, table, ["run_id", *names], ([run_id, *(row[name] for name in names)] for row in rows))
 
 
 def has_results(connection: Connection, run_id: str) -> bool:
@@ -76,8 +85,17 @@ def run(connection: Connection, run_id: str) -> dict[str, Any]:
     return dict(row)
 
 
-def write_definitions(connection: Connection, defined: Iterable[Measure], settings: SurveillanceSettings) -> None:
-    """Add definitions that aren't there; a version that is there is never reworded."""
+def write_definitions(connection: Connection, defined: Collection[Measure], settings: SurveillanceSettings) -> None:
+    """Add definitions that aren't there. Raises `MeasureReworded` where a version is there with another meaning."""
+    table = _table(measures.MetricDefinition)
+    stored = connection.execute(select(table.c.metric_id, table.c.version, table.c.sha256))
+    meaning = {(row.metric_id, row.version): row.sha256 for row in stored}
+    for measure in defined:
+        if meaning.get((measure.id, measure.version)) not in (None, measure.sha256):
+            raise MeasureReworded(
+                f"The measure {measure.key} means something else than when it was first used here",
+                next_step="give it a new version, with a valid_from of its own",
+            )
     rows = [
         {
             "metric_id": measure.id,
@@ -87,17 +105,19 @@ def write_definitions(connection: Connection, defined: Iterable[Measure], settin
             "denominator": measure.denominator,
             "clock_start": measure.clock_start,
             "clock_stop": measure.clock_stop,
-            "threshold_days": measure.threshold_days if measure.kind == "interval" else None,
+            "threshold_days": measure.threshold_days if measure.timed else None,
             "competing_events": ",".join(measure.competing_events),
             "direction": measure.direction,
             "maturity_days": settings.maturity_lag_days,
             "min_n": max(measure.min_n, settings.min_n),
             "valid_from": measure.valid_from,
             "valid_to": measure.valid_to,
+            "maturity": measure.maturity,
+            "sha256": measure.sha256,
         }
         for measure in defined
     ]
-    connection.execute(upsert(_table(measures.MetricDefinition)).on_conflict_do_nothing(), rows)
+    connection.execute(upsert(table).on_conflict_do_nothing(), rows)
 
 
 def results(connection: Connection, run_id: str, *, published: bool = False) -> pd.DataFrame:

@@ -83,8 +83,8 @@ def measure(
         results = result_rows(
             read.known, definitions, as_of=as_of, settings=settings, through=read.through, progress=progress
         )
-        store.write_definitions(connection, definitions.values(), settings)
-        store.write_rows(connection, MetricResult, [{"run_id": run_id, **row} for row in results])
+        store.write_definitions(connection, list(definitions.values()), settings)
+        store.write_results(connection, run_id, results)
         store.write_run(connection, run_id, as_of, settings, read.through, len(read.known))
     return MeasureReport(run_id, len(read.known), len(results), fresh=True)
 

@@ -21,6 +21,7 @@ from pipeline.cli import (
     detect,
     doctor,
     erase,
+    estimate,
     explain,
     load,
     power,
@@ -64,6 +65,7 @@ app.command("erase")(erase.command)
 app.command("doctor")(doctor.command)
 app.command("synth")(synth.command)
 app.command("detect")(detect.command)
+app.command("estimate")(estimate.command)
 app.command("airflow")(airflow.command)
 app.add_typer(db.app, name="db")
 

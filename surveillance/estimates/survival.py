@@ -120,16 +120,16 @@ def kaplan_meier(table: RiskTable, *, interval: Literal["log-log", "log"] = "log
     return Curve(table, table.times, survival, variance, low, high, interval)
 
 
-def survival_at(curve: Curve, day: int) -> Estimate:
+def survival_at(curve: Curve, day: float) -> Estimate:
     """Share still waiting after `day`, log-log interval."""
-    estimand, method = f"surv_{day}", "kaplan-meier"
+    estimand, method = f"surv_{day:g}", "kaplan-meier"
     table = curve.table
     if table.n == 0:
         return not_estimable(estimand, method, "no infants")
     if 0 < table.start >= day:
         return not_estimable(estimand, method, "too few at risk so early")
     if day > table.last and not table.last_is_event:
-        return not_estimable(estimand, method, f"nobody was followed for {day} days")
+        return not_estimable(estimand, method, f"nobody was followed for {day:g} days")
     value, low, high = curve.at(day)
     if np.isnan(low):
         reason = "no interval: nobody had the event yet" if value == 1 else "no interval: nobody is still waiting"

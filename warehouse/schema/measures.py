@@ -47,6 +47,10 @@ class MetricDefinition(Base):
     min_n: Mapped[int] = mapped_column(comment="fewer infants have counts and no estimate")
     valid_from: Mapped[date] = mapped_column(comment="first day of validity")
     valid_to: Mapped[date | None] = mapped_column(comment="last day of validity")
+    maturity: Mapped[str | None] = mapped_column(comment="when an outcome counts, in words; empty in rows of before")
+    sha256: Mapped[str | None] = mapped_column(
+        comment="of all that gives the version its meaning; empty in rows of before"
+    )
 
 
 class _Result:
@@ -88,7 +92,7 @@ class _Result:
     ci_high: Mapped[float | None] = mapped_column(comment="upper bound; empty when the data set none")
     ci_level: Mapped[float | None] = mapped_column(comment="0.95")
     ci_kind: Mapped[str | None] = mapped_column(comment="fixed:<name> or anytime:<name>")
-    se: Mapped[float | None] = mapped_column(comment="standard error")
+    se: Mapped[float | None] = mapped_column(comment="standard error; of a ratio, that of its logarithm")
     p_value: Mapped[float | None] = mapped_column(comment="where the method has one")
     adjustment_set: Mapped[str] = mapped_column(
         primary_key=True, comment="what was adjusted for: none, site, clinical_need:age ..."
@@ -98,11 +102,23 @@ class _Result:
     not_estimable_reason: Mapped[str | None] = mapped_column(comment="why a value or a bound is missing")
 
 
+_NO_NUMBER = "('NaN'::float8, 'Infinity'::float8, '-Infinity'::float8)"
+_NUMBERS = ("estimate", "ci_low", "ci_high", "se", "p_value", "null_expectation")
+#: What holds of every result: a value or the reason why not, and nothing that is no number.
+_SOUND = {
+    "finite": " AND ".join(f"{name} NOT IN {_NO_NUMBER}" for name in _NUMBERS),
+    "bounds": "ci_low <= ci_high AND se >= 0 AND p_value BETWEEN 0 AND 1",
+    "reason": "num_nulls(estimate, ci_low, ci_high) = 0 OR not_estimable_reason IS NOT NULL",
+    "counts": "n_late <= n_matured AND n_eligible = n_matured + n_pending + n_indeterminate",
+}
+
+
 class MetricResult(_Result, Base):
     """One estimate, on true counts. Grain: run, measure, scope, stratum, reference, window, estimand, method."""
 
     __tablename__ = "metric_result"
     __table_args__ = (
+        *(CheckConstraint(check, name=name) for name, check in _SOUND.items()),
         {
             "schema": "analytics",
             "comment": "Estimates on true counts. Grain: run, measure, scope, stratum, window, estimand, method.",
