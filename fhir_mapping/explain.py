@@ -1,6 +1,6 @@
-"""An infant's timeline as a person reads it: what happened when, who says so, and by which rule.
+"""An infant's timeline as a person reads it: what happened when and at what age, who says so, and by which rule.
 
-For the clinical role only: it holds dates and resource ids.
+For the clinical role only: it holds dates, resource ids, and what the record calls things.
 """
 
 from __future__ import annotations
@@ -11,37 +11,21 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from fhir_mapping.contract import INTERVALS
+from fhir_mapping.dates import add_months
+from fhir_mapping.elements import concept_of, objs, reference_of, text
+from fhir_mapping.explain_words import ABOUT, CLASSES, COHORTS, DRUGS, EXCLUDED, MILESTONES, PATHWAYS, PAYERS, RACES
+from fhir_mapping.references import target_of
+from fhir_mapping.releases import encounter_classes, medication, reasons, service_types
 
 if TYPE_CHECKING:
-    from fhir_mapping.contract import TimelineRow, Wait
-    from fhir_mapping.model import InfantRecord, MappedInfant, MilestoneEvent
+    from collections.abc import Iterable
+    from datetime import date
 
-_NAMES = {
-    "onset": "Onset of symptoms",
-    "first_provider": "First provider",
-    "suspected": "IESS suspected",
-    "referral": "Referral to neurology",
-    "booked": "Appointment made",
-    "neurology": "Seen by neurology",
-    "eeg": "First EEG",
-    "diagnosis": "Diagnosis",
-    "first_line": "First-line treatment",
-    "first_treatment": "First antiseizure medicine",
-    "detour_referral": "Referral elsewhere",
-}
-_EXCLUDED = {
-    "not_iess": "no Condition on record means IESS, or all that did were refuted or entered in error",
-    "no_birth_date": "there is no birth date that can be read",
-    "age_outside_window": "the age at the first code is outside the window (14 days to 24 months by default)",
-    "no_index_date": "nothing on record dates the case",
-    "after_as_of": "the case is on record only after the as-of date",
-}
-_PATHWAYS = {
-    "referred": "by a referral",
-    "ed_inpatient": "through the emergency department or an admission, without a referral",
-    "no_referral_record": "no referral on record",
-    "pre_existing_neurology": "known to neurology before the first provider for spasms",
-}
+    from fhir_mapping.contract import TimelineRow, Wait
+    from fhir_mapping.elements import Json
+    from fhir_mapping.model import InfantRecord, MappedInfant, MilestoneEvent, ReferralLink, Resource
+
+_INDENT = " " * 14
 
 
 @lru_cache(maxsize=8)
@@ -52,71 +36,150 @@ def meanings(table: str) -> dict[str, str]:
 
 
 def explain(record: InfantRecord, mapped: MappedInfant) -> str:
-    """The timeline in words, milestone by milestone, then the waits, the flags and what could not be read."""
+    """The timeline in words: who, what happened, the way to neurology, the waits, and what to bear in mind."""
     lines = [f"Infant {mapped.infant}"]
     if record.merged:
         lines.append(f"Merged from {', '.join(patient.reference for patient in record.merged)}.")
-    if mapped.row is None:
-        why = _EXCLUDED.get(mapped.excluded or "", mapped.excluded or "unknown")
-        lines += [f"No timeline: {why}.", *_quarantine(mapped)]
-        return "\n".join(lines) + "\n"
     row = mapped.row
-    lines += [_who(row), "", "What happened", *_milestones(mapped), "", f"Way to neurology: {_PATHWAYS[row.pathway]}."]
-    lines += _links(mapped)
-    lines += [
-        "",
-        "Waits",
-        *(_wait(interval.label, interval.meaning, row.waits[interval.name]) for interval in INTERVALS),
+    if row is None:
+        why = EXCLUDED.get(mapped.excluded or "", mapped.excluded or "unknown")
+        return "\n".join([*lines, f"No timeline: {why}.", *_quarantine(mapped)]) + "\n"
+    blocks = [
+        [*lines, *_who(row)],
+        ["What happened", *_milestones(record, mapped, row)],
+        [f"Way to neurology: {PATHWAYS[row.pathway]}.", *_links(mapped, row)],
+        ["Waits", *(_wait(i.label, i.meaning, row.waits[i.name]) for i in INTERVALS)],
+        ["To bear in mind", *(f"  {meanings('flags').get(flag, flag)} [{flag}]" for flag in row.flags)],
+        ["Also known", *_also_known(mapped)],
+        _quarantine(mapped),
     ]
-    if row.flags:
-        lines += ["", "Remarks", *(f"  {flag}: {meanings('flags').get(flag, flag)}" for flag in row.flags)]
-    if mapped.attributes:
-        lines += ["", "Also known", *(f"  {name}: {value}" for name, value in sorted(mapped.attributes.items()))]
-    return "\n".join([*lines, *_quarantine(mapped)]) + "\n"
+    told = [block for block in blocks if len(block) > 1]
+    return "\n\n".join("\n".join(block) for block in told) + "\n"
 
 
-def _who(row: TimelineRow) -> str:
-    born = f"born {row.birth_date}" if row.birth_date else "birth date not known to the day"
-    return (
-        f"{row.cohort} case, {born}, sex {row.sex}, race and ethnicity {row.race_ethnicity}, payer {row.payer}, "
-        f"language {row.language}, interpreter {row.interpreter}"
+def _who(row: TimelineRow) -> list[str]:
+    born = f"Born {row.birth_date}" if row.birth_date else "Birth date not known to the day"
+    interpreter = {"yes": "an interpreter is needed", "no": "no interpreter is needed"}.get(
+        row.interpreter, "not told whether an interpreter is needed"
     )
+    language = f"language {row.language}" if row.language != "unknown" else "language not told"
+    return [
+        f"{born}, sex {row.sex}. {RACES[row.race_ethnicity]}. {PAYERS[row.payer]} at the first provider; {language}; "
+        f"{interpreter}.",
+        f"{COHORTS[row.cohort]}.",
+    ]
 
 
-def _milestones(mapped: MappedInfant) -> list[str]:
-    row = mapped.row
+# What happened -------------------------------------------------------------------------------------------------
+
+
+def _milestones(record: InfantRecord, mapped: MappedInfant, row: TimelineRow) -> list[str]:
     shown = sorted(
-        (event for event in mapped.events if event.milestone in _NAMES),
-        key=lambda event: (event.low, event.high, list(_NAMES).index(event.milestone)),
+        (event for event in mapped.events if event.milestone in MILESTONES),
+        key=lambda event: (event.low, event.high, list(MILESTONES).index(event.milestone)),
     )
-    lines = [_milestone(event) for event in shown]
-    if row is not None and row.censored_on is not None:
+    lines: list[str] = []
+    treated = next((event for event in shown if event.milestone == "first_line"), None)
+    for event in shown:
+        if event.milestone == "first_treatment" and treated is not None and _same(event, treated):
+            continue  # the first-line treatment was the first of all
+        lines += _milestone(event, record, row)
+    if row.censored_on is not None:
         said = row.evidence.get("censored")
-        why = f" ({meanings('rules')[said[1]]})" if said else ""
-        lines.append(f"  {row.censored_on}  Observation ends{why}")
+        why = meanings("rules")[said[1]] if said else meanings("rules")["MC.1"]
+        lines.append(f"  {row.censored_on}  Observation ends: {why}")
     return lines
 
 
-def _milestone(event: MilestoneEvent) -> str:
-    when = str(event.low) if event.low == event.high else f"{event.low} to {event.high}"
-    what = f"{_NAMES[event.milestone]}{f' ({event.detail})' if event.detail else ''}"
-    version = event.version_id or "-"
-    return (
-        f"  {when}  {what}\n"
-        f"      {event.resource_type}/{event.resource_id}/{version}, rule {event.rule}: "
-        f"{meanings('rules').get(event.rule, '')} [{event.certainty}]"
+def _same(one: MilestoneEvent, other: MilestoneEvent) -> bool:
+    return (one.low, one.high, one.resource_type, one.resource_id) == (
+        other.low,
+        other.high,
+        other.resource_type,
+        other.resource_id,
     )
 
 
-def _links(mapped: MappedInfant) -> list[str]:
+def _milestone(event: MilestoneEvent, record: InfantRecord, row: TimelineRow) -> list[str]:
+    when = str(event.low) if event.low == event.high else f"{event.low} to {event.high}"
+    drug = f": {DRUGS.get(event.detail, event.detail)}" if event.milestone in {"first_line", "first_treatment"} else ""
+    age = f" (age {_age(row.birth_date, event.low)})" if row.birth_date and event.low >= row.birth_date else ""
+    resource = next((one for one in record.of(event.resource_type) if one.id == event.resource_id), None)
+    said = _said(resource, record) if resource is not None else ""
+    return [
+        f"  {when}  {MILESTONES[event.milestone]}{drug}{age}",
+        *([f"{_INDENT}{said}"] if said else []),
+        f"{_INDENT}{event.resource_type}/{event.resource_id}/{event.version_id or '-'}, rule {event.rule}: "
+        f"{meanings('rules').get(event.rule, '')} [{event.certainty}]",
+    ]
+
+
+def _age(birth: date, day: date) -> str:
+    """Completed months and days, as a clinician says it; days alone in the first month."""
+    months = 0
+    while add_months(birth, months + 1) <= day:
+        months += 1
+    days = (day - add_months(birth, months)).days
+    return f"{months} months {days} days" if months else f"{days} days"
+
+
+def _said(resource: Resource, record: InfantRecord) -> str:
+    """What the record calls it: the kind of visit and what was coded there, the diagnosis, the order, the medicine."""
+    body = resource.body
+    if resource.type == "Encounter":
+        here = [one for one in record.of("Condition") if _belongs(one.body, resource.id)]
+        about = [*objs(body.get("type")), *(concept for concept, _ in service_types(body)), *reasons(body)[0]]
+        classes = (text(one.get("code")) for kind in encounter_classes(body) for one in objs(kind.get("coding")))
+        kinds = ", ".join(
+            [*(CLASSES[code] for code in classes if code in CLASSES), *([_names(about)] if about else [])]
+        )
+        coded = _names([concept_of(one.body.get("code")) for one in here])
+        return "; ".join(part for part in (kinds, f"coded there: {coded}" if coded else "") if part)
+    if resource.type.startswith("Medication"):
+        concept, reference = medication(body)
+        return _names([concept]) or text(reference.get("display"))
+    concepts = [concept_of(body.get("code")), *objs(body.get("serviceType")), *objs(body.get("specialty"))]
+    return _names([concept_of(concept) for concept in concepts])
+
+
+def _belongs(condition: Json, encounter: str) -> bool:
+    target = target_of(text(reference_of(condition.get("encounter")).get("reference")))
+    return target is not None and target.id == encounter
+
+
+def _names(concepts: Iterable[Json]) -> str:
+    """The text of each concept, else the display of a coding, with its code."""
+    found: list[str] = []
+    for concept in concepts:
+        codings = [one for one in objs(concept.get("coding")) if text(one.get("code"))]
+        code = text(codings[0]["code"]) if codings else ""
+        shown = text(concept.get("text")) or next((text(c["display"]) for c in codings if text(c.get("display"))), "")
+        name = f"{shown} ({code})" if shown and code else shown or code
+        name = "".join(letter if letter.isprintable() else " " for letter in name)  # what a terminal would obey
+        if name and name not in found:
+            found.append(name)
+    return ", ".join(found)
+
+
+# The way to neurology, waits, and the rest ---------------------------------------------------------------------
+
+
+def _links(mapped: MappedInfant, row: TimelineRow) -> list[str]:
+    """Referrals with their visits, then what is left over; later visits without a referral are follow-up: counted."""
     lines = []
+    alone = [link for link in mapped.links if not link.referral]
     for link in mapped.links:
         if link.referral and link.visit:
-            lines.append(f"  {link.referral} led to {link.visit} ({link.certainty})")
+            sure = "the record says so" if link.certainty == "linked" else "by specialty and time"
+            lines.append(f"  {link.referral} led to {link.visit} ({sure})")
         elif link.referral:
             lines.append(f"  {link.referral} led to no visit on record")
-        else:
-            lines.append(f"  {link.visit}: no referral on record led to it")
+    seen = row.evidence.get("neurology")
+    first = [link for link in alone if seen and link.visit == seen[0]]
+    lines += [f"  {link.visit}, the first contact: no referral on record led to it" for link in first]
+    others: list[ReferralLink] = [link for link in alone if link not in first]
+    if others:
+        lines.append(f"  {len(others)} more neurology visit{'s' * (len(others) > 1)} without a referral of their own")
     return lines
 
 
@@ -128,7 +191,18 @@ def _wait(label: str, meaning: str, wait: Wait) -> str:
     return f"  {label:4} {meaning}: {days}{state}; over 7 days: {wait.delayed.replace('_', ' ')}"
 
 
+def _also_known(mapped: MappedInfant) -> list[str]:
+    """Attributes in words; zeros, unknowns and what the row says already are left out."""
+    told = dict(mapped.attributes)
+    if told.get("spd15") == told.get("omb1997"):
+        told.pop("spd15", None)
+    if told.get("referral_chain_length") == "1":
+        told.pop("referral_chain_length")
+    kept = {key: RACES.get(value, value) for key, value in told.items() if value not in {"unknown", "0"}}
+    return [f"  {name}: {kept[key]}" for key, name in ABOUT.items() if key in kept]
+
+
 def _quarantine(mapped: MappedInfant) -> list[str]:
     if not mapped.quarantined:
         return []
-    return ["", "Could not be read", *(f"  {item.type}/{item.id}: {item.message}" for item in mapped.quarantined)]
+    return ["Could not be read", *(f"  {item.type}/{item.id}: {item.message}" for item in mapped.quarantined)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.explain import explain
+from fhir_mapping.explain_words import PAYERS, RACES
 from tests.fhir_mapping.case_files import Scene, as_resource, run, scenes
 
 BY_LABEL = {scene.label: scene for scene in scenes()}
@@ -19,12 +22,41 @@ def _told(scene: Scene) -> str:
 
 def test_a_referred_infant() -> None:
     told = _told(BY_LABEL["g20_seen_before_referral:in order:R4"])
-    assert "2024-04-01  Referral to neurology" in told
+    assert "2024-04-01  Referral to neurology (age 5 months 17 days)" in told
     assert "ServiceRequest/r/-, rule M3.1" in told
     assert "I2   first provider to neurologist (primary): 33 days; over 7 days: yes" in told
     assert "Way to neurology: by a referral." in told
-    assert "ServiceRequest/r/- led to Encounter/n/- (inferred)" in told
+    assert "ServiceRequest/r/- led to Encounter/n/- (by specialty and time)" in told
     assert told.index("First provider") < told.index("Referral to neurology") < told.index("Seen by neurology")
+
+
+def test_the_record_is_quoted_as_it_names_things() -> None:
+    told = _told(
+        BY_LABEL["r40_where_rules_meet:the concern at one visit, the diagnosis at neurology eleven days later:R4"]
+    )
+    assert "ambulatory visit; coded there: R25.8" in told
+    assert "ambulatory visit, 202; coded there: G40.822" in told
+    assert "Encounter/clinic/-, the first contact: no referral on record led to it" in told
+    assert "Definite case: one confirmed code of the syndrome is enough." in told
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    scene = BY_LABEL["r29_reasons_in_words:a brother's spasms:R4"]
+    spoilt = tuple(
+        {**body, "code": {"text": "Neurology\x1b[2J\nreferral"}} if body["resourceType"] == "ServiceRequest" else body
+        for body in scene.resources
+    )
+    told = _told(replace(scene, resources=spoilt))
+    assert "Neurology [2J referral" in told
+    assert "\x1b" not in told
+
+
+def test_every_code_has_its_word() -> None:
+    for scene in BY_LABEL.values():
+        row = run(scene).row
+        if row is not None:
+            assert row.race_ethnicity in RACES
+            assert row.payer in PAYERS
 
 
 def test_a_waiting_infant() -> None:
