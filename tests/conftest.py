@@ -62,6 +62,13 @@ def warehouse_url(postgres_uri: str, migrated_template: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_warehouse_url(postgres_uri: str, migrated_template: str) -> Iterator[str]:
+    """The same, shared by the tests of a module."""
+    with _database(postgres_uri, template=migrated_template) as url:
+        yield url
+
+
 @pytest.fixture
 def warehouse_engine(warehouse_url: str) -> Iterator[Engine]:
     """Engine on a new, migrated, empty warehouse, logged in as its owner."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from surveillance import alerts, lags, store
 from surveillance.charts import family_size
 from surveillance.detector import limit_of
+from surveillance.measure_report import bundle
 from surveillance.measures.registry import measures as registry
 from surveillance.message import group_name
 from surveillance.power import scenario_of, weeks_to_detection
@@ -37,15 +38,22 @@ PICTURED = ("I2", "I6")
 
 
 def write_report(engine: Engine, settings: SurveillanceSettings, as_of: date, run_id: str, out_dir: Path) -> Path:
-    """Publish the run's results, and write `<run id>.html`. Written aside and moved, so that no half report is seen."""
+    """Publish the run's results, and write `<run id>.html`; of a release, `<run id>.fhir.json` too."""
     with engine.begin() as connection:
         store.lock(connection)
         release(connection, run_id, settings, missing_sources(connection, run_id, settings))
         html = render(connection, settings, as_of, run_id)
+        released = store.results(connection, run_id, published=True)
     out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / f"{run_id}.html"
+    if not released.empty:
+        _write(out_dir / f"{run_id}.fhir.json", bundle(released))
+    return _write(out_dir / f"{run_id}.html", html)
+
+
+def _write(path: Path, content: str) -> Path:
+    """Written aside and moved, so that no half file is seen."""
     part = path.with_suffix(".part")
-    part.write_text(html, encoding="utf-8")
+    part.write_text(content, encoding="utf-8")
     part.replace(path)
     return path
 
