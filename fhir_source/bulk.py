@@ -26,6 +26,7 @@ from fhir_source.bulk_job import (
 from fhir_source.errors import PullIncomplete, SourceMisbehaved
 from fhir_source.instants import earlier
 from fhir_source.landing import Manifest
+from fhir_source.source import CODED_TYPES
 from fhir_source.transport import Refused, Request
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ class BulkPull:
             return str(stored.facts["status_url"])
         offer = await capability.ask(self._transport)
         left_out = sorted(name for name in self.source.types if offer.declared and name not in offer.declared)
-        types = [name for name in self.source.types if name not in left_out]
+        filtered = {value.partition("?")[0] for value in self.source.type_filters}
+        whole = sorted(name for name in self.source.types if name in CODED_TYPES and name not in filtered)
+        types = [name for name in self.source.types if name not in {*left_out, *whole}]
         url = kick_off_url(self._transport, types, self._asked_since, self.source.type_filters)
         status_url = await kick_off(self._transport, url)
         self.writer.record(
@@ -105,6 +108,7 @@ class BulkPull:
             question=question,
             status_url=status_url,
             left_out=left_out,
+            notes=[f"{name}: not asked for without a type filter" for name in whole],
             fhir_version=self.source.fhir_version or offer.fhir_version,
         )
         return status_url

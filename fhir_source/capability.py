@@ -25,9 +25,12 @@ _SEARCHING = frozenset({"search-type", "search"})
 
 @dataclass(frozen=True)
 class TypeOffer:
-    """Search of one type. `parameters` is empty when the server doesn't list them."""
+    """What can be asked of one type. `parameters` is empty when the server doesn't list them."""
 
     parameters: frozenset[str] = frozenset()
+    includes: frozenset[str] = frozenset()  # values of _include: "MedicationRequest:medication"
+    search: bool = True
+    read: bool = True
     history: bool = False  # of the whole type
 
     def by_patient(self, resource_type: str) -> tuple[str, ...]:
@@ -49,12 +52,19 @@ class Capability:
     software: str | None = None
     exports: bool = False  # declares $export at system level, or on Patient or Group
 
-    def searchable(self, resource_type: str) -> bool:
-        """True when a type can be searched the way we do; a server that lists no types at all is simply asked."""
+    def obtainable(self, resource_type: str) -> bool:
+        """Whether resources of a type can be brought: the infants' by search, those referred to by reading, too.
+
+        A server that lists no types at all is simply asked.
+        """
         if not self.offers:
             return True
         offer = self.offers.get(resource_type)
-        return offer is not None and (resource_type in REFERENCED_TYPES or bool(offer.by_patient(resource_type)))
+        if offer is None:
+            return False
+        if resource_type in REFERENCED_TYPES:
+            return offer.search or offer.read
+        return offer.search and bool(offer.by_patient(resource_type))
 
 
 async def ask(transport: Transport) -> Capability:
@@ -82,10 +92,15 @@ def read(statement: dict[str, Any], *, source: str, date: str | None = None) -> 
             declared.add(str(resource.get("type")))
             codes = {interaction.get("code") for interaction in _dicts(resource.get("interaction"))}
             operations += [str(operation.get("name")) for operation in _dicts(resource.get("operation"))]
-            if codes and not codes & _SEARCHING:
-                continue
             parameters = {str(parameter.get("name")) for parameter in _dicts(resource.get("searchParam"))}
-            offers[str(resource.get("type"))] = TypeOffer(frozenset(parameters), "history-type" in codes)
+            included = resource.get("searchInclude")
+            offers[str(resource.get("type"))] = TypeOffer(
+                parameters=frozenset(parameters),
+                includes=frozenset(map(str, included)) if isinstance(included, list) else frozenset(),
+                search=not codes or bool(codes & _SEARCHING),
+                read=not codes or "read" in codes,
+                history="history-type" in codes,
+            )
     software = next(iter(_dicts([statement.get("software")])), {}).get("name")
     return Capability(
         fhir_version=_version(str(statement.get("fhirVersion", "")), source),

@@ -55,6 +55,12 @@ def rows(body: dict[str, Any], resource_type: str) -> Iterator[tuple[str, dict[s
         yield mode, row
 
 
+def total_of(body: dict[str, Any]) -> int | None:
+    """How many rows a search has, as its page says; None when it doesn't."""
+    total = body.get("total")
+    return total if isinstance(total, int) and not isinstance(total, bool) else None
+
+
 def links(body: dict[str, Any]) -> list[dict[str, Any]]:
     """A page's links that can be read."""
     found = body.get("link")

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import orjson
 
-from fhir_source.errors import CredentialsRefused, SourceMisbehaved
-from fhir_source.pages import links, older, page_fault, remarks, rows, version
+from fhir_source.errors import CredentialsRefused, SourceMisbehaved, SourceUnreachable
+from fhir_source.pages import links, older, page_fault, remarks, rows, total_of, version
 from fhir_source.transport import Refused, Request
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ _MOST_STALE_PAGES = 3  # in a row, without a new row, before it is a loop
 _MOST_EMPTY_PAGES = 50  # in a row; some servers filter after paging
 _GET_ROOM = 1800  # characters of a query string that every server and proxy takes
 _POST_ROOM = 4000  # the server's own `next` links repeat the query as a URL
+
+
+class FilterIgnored(SourceMisbehaved):
+    """The server answers a search with rows that were not asked for."""
 
 
 class ShortSearch(Exception):
@@ -44,10 +48,12 @@ class Query:
     filters: tuple[tuple[str, str], ...]
     belongs: Callable[[dict[str, Any]], bool]
     since: str | None = None  # instant for _lastUpdated=ge
+    includes: tuple[str, ...] = ()  # values of _include
 
     @property
     def parameters(self) -> list[tuple[str, str]]:
-        return [*self.filters, *([("_lastUpdated", f"ge{self.since}")] if self.since else [])]
+        dated = [("_lastUpdated", f"ge{self.since}")] if self.since else []
+        return [*self.filters, *dated, *(("_include", value) for value in self.includes)]
 
 
 @dataclass
@@ -75,8 +81,14 @@ class _Progress:
     versions: set[tuple[str, str]] = field(default_factory=set)
     urls: set[str] = field(default_factory=set)
     total: int | None = None
+    pages: int = 0
     stale: int = 0
     empty: int = 0
+
+    @property
+    def short(self) -> bool:
+        """Fewer rows came than were announced."""
+        return self.total is not None and len(self.ids) < self.total
 
 
 class Pager:
@@ -86,6 +98,7 @@ class Pager:
         self.post = post  # None: not tried yet
         self._transport = transport
         self._page_size = page_size
+        self._counts: bool | None = None  # whether the server counts when asked; None: not asked yet
         self._source = transport.source.name
 
     @property
@@ -103,46 +116,96 @@ class Pager:
         seen = _Progress()
         answer = await self._first(query)
         found.date = answer.headers.get("date")
+        await self._follow(query, answer, seen, found, take)
+        if seen.total is None:
+            seen.total = await self._count(query)
+        if seen.short and seen.pages == 1:
+            # Some servers cut at _count and give no `next` link: the whole is had on one page, then.
+            found.notes.add(f"{query.type}: the server gives no next links; all rows were asked for at once")
+            answer = self._checked(query, await self._ask(query, ("_count", str(seen.total)), post=bool(self.post)))
+            await self._follow(query, answer, seen, found, take)
+            found.repeated = 0  # the first page, again
+        if seen.short:
+            raise ShortSearch(f"a search of {query.type} announced {seen.total} rows and gave {len(seen.ids)}")
+        return found
+
+    async def _follow(
+        self, query: Query, answer: Answer, seen: _Progress, found: Found, take: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Take a page and all that follow it."""
         while True:
             self._take_page(query, answer, seen, found, take)
             following = self._next(answer, seen)
             if following is None:
-                break
-            answer = await self._transport.json(Request(following), lambda page: page_fault(page, query.type))
-            self._checked(query, answer)
-        if seen.total is not None and len(seen.ids) < seen.total:
-            raise ShortSearch(f"a search of {query.type} announced {seen.total} rows and gave {len(seen.ids)}")
-        return found
+                return
+            answer = self._checked(query, await self._page(query, following))
 
     async def _first(self, query: Query) -> Answer:
         """The first page, by POST where the server takes it: patient ids in a URL end up in the logs of proxies."""
-        if self.post is not False:
-            try:
-                answer = await self._ask(query, post=True)
-            except (Refused, CredentialsRefused):
-                if self.post:
-                    raise
-            else:
-                if self.post or not _dropped(query, answer):
-                    self.post = True
-                    return self._checked(query, answer)
+        size = ("_count", str(self._page_size))
+        if self.post is None:
+            return self._checked(query, await self._try_post(query, size))
+        return self._checked(query, await self._ask(query, size, post=self.post))
+
+    async def _try_post(self, query: Query, size: tuple[str, str]) -> Answer:
+        """Learn whether the server takes POST: some refuse it, some break, some pass over what the body asks."""
+        try:
+            posted = await self._ask(query, size, post=True)
+        except (Refused, CredentialsRefused):
             self.post = False
-        return self._checked(query, await self._ask(query, post=False))
-
-    async def _ask(self, query: Query, *, post: bool) -> Answer:
-        parameters = [*query.parameters, ("_count", str(self._page_size))]
-
-        if post:
-            url = self._transport.url(f"{query.type}/_search")
-            request = Request(url, method="POST", form=dict(parameters))
+        except SourceUnreachable as error:
+            if error.status != 500:
+                raise
+            self.post = False
         else:
-            request = Request(f"{self._transport.url(query.type)}?{urlencode(parameters)}")
+            if _dropped(query, posted):
+                self.post = False
+            elif any(rows(posted.body, query.type)):
+                self.post = True
+            if self.post:
+                return posted
+        answer = await self._ask(query, size, post=False)
+        if self.post is None:  # nothing was found by POST: is that the truth?
+            self.post = not any(rows(answer.body, query.type))
+        return answer
+
+    async def _ask(self, query: Query, more: tuple[str, str], *, post: bool) -> Answer:
+        parameters = [*query.parameters, more]
+        about = f"a search of {query.type}"
+        if post:
+            form: dict[str, list[str]] = {}
+            for name, value in parameters:
+                form.setdefault(name, []).append(value)
+            url = self._transport.url(f"{query.type}/_search")
+            request = Request(url, method="POST", form=form, about=about)
+        else:
+            request = Request(f"{self._transport.url(query.type)}?{urlencode(parameters)}", about=about)
         return await self._transport.json(request, lambda page: page_fault(page, query.type))
+
+    async def _page(self, query: Query, url: str) -> Answer:
+        """A further page. Raises ShortSearch when the server has forgotten the search meanwhile."""
+        request = Request(url, about=f"a page of a search of {query.type}")
+        try:
+            return await self._transport.json(request, lambda page: page_fault(page, query.type))
+        except Refused as refused:
+            raise ShortSearch(f"a page of a search of {query.type} was refused ({refused.status})") from None
+
+    async def _count(self, query: Query) -> int | None:
+        """How many rows there are, of a server that doesn't say so on its pages; None when it doesn't at all."""
+        if self._counts is False:
+            return None
+        try:
+            answer = await self._ask(query, ("_summary", "count"), post=bool(self.post))
+        except (Refused, SourceMisbehaved):
+            answer = None
+        total = total_of(answer.body) if answer else None
+        self._counts = total is not None
+        return total
 
     def _checked(self, query: Query, answer: Answer) -> Answer:
         names = _dropped(query, answer)
         if names:
-            raise SourceMisbehaved(
+            raise FilterIgnored(
                 f"The server ignores the search parameter {names} of {query.type} and answers with rows not asked for",
                 source=self._source,
                 next_step="pull this server by Bulk Data export, or leave the type out",
@@ -152,8 +215,8 @@ class Pager:
     def _take_page(
         self, query: Query, answer: Answer, seen: _Progress, found: Found, take: Callable[[dict[str, Any]], None]
     ) -> None:
-        total = answer.body.get("total")
-        if isinstance(total, int) and not isinstance(total, bool):
+        total = total_of(answer.body)
+        if total is not None:
             # Rows may be deleted while we page: the smaller of the totals is owed.
             seen.total = total if seen.total is None else min(total, seen.total)
         entries = fresh = 0
@@ -177,6 +240,7 @@ class Pager:
                     found.notes.add(f"{query.type}: _lastUpdated was not honoured by the server")
             found.rows += 1
             take(row)
+        seen.pages += 1
         seen.empty = 0 if entries else seen.empty + 1
         seen.stale = 0 if fresh or not entries else seen.stale + 1
 

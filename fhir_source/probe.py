@@ -74,7 +74,7 @@ async def probe_server(source: Source, clock: Callable[[], float] = time.time) -
 
 
 def _described(report: ServerReport, source: Source, offer: capability.Capability, now: float) -> ServerReport:
-    left_out = tuple(name for name in source.types if not offer.searchable(name))
+    left_out = tuple(name for name in source.types if not offer.obtainable(name))
     date = from_http(offer.date)
     skew = date.timestamp() - now if date else None
     problems = []

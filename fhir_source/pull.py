@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fhir_source.bulk import BulkPull
@@ -13,7 +14,7 @@ from fhir_source.search import SearchPull
 from fhir_source.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from fhir_source.landing import LandingZone, Manifest
@@ -32,15 +33,17 @@ def pull(
     now: datetime,
     cohort_codes: Sequence[tuple[str, str]],
     known_infants: Sequence[str] = (),
+    coded: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType({}),
     export: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Pull a source and commit it. Idempotent: a pull of this id that is committed is returned as it is.
 
     `since` is the watermark that the warehouse holds (an instant of the server's clock), None for everything.
-    `cohort_codes` are (system, code) pairs, `known_infants` ids of Patients; kind `search` only. `export` is what
-    `start_export` returned, where that may have been on another machine. `progress` is told
-    (type, rows) as they come. Raises a subclass of IessError; then there is no manifest, and the same call goes on
+    `cohort_codes` are (system, code) pairs, `known_infants` ids of Patients, `coded` the codes by
+    which each of `source.CODED_TYPES` is narrowed (without any it is not asked for); kind `search` only. `export` is
+    what `start_export` returned, where that may have been on another machine. `progress` is told (type, rows) as they
+    come. Raises a subclass of IessError; then there is no manifest, and the same call goes on
     with what is whole.
     """
     with _landing_errors(source):
@@ -57,7 +60,7 @@ def pull(
             elif source.kind == "bulk":
                 manifest = asyncio.run(_bulk(source, writer, since, export, progress))
             else:
-                manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known, progress))
+                manifest = asyncio.run(_search(source, writer, since, now, cohort_codes, known, coded, progress))
             return writer.commit(manifest)
 
 
@@ -123,6 +126,7 @@ async def _search(
     now: datetime,
     cohort_codes: Sequence[tuple[str, str]],
     known_infants: Sequence[str],
+    coded: Mapping[str, Sequence[tuple[str, str]]],
     progress: Progress | None,
 ) -> Manifest:
     async with Transport(source) as transport:
@@ -133,6 +137,7 @@ async def _search(
             now=now,
             cohort_codes=cohort_codes,
             known_infants=known_infants,
+            coded=coded,
             progress=progress,
         )
         return await search.run()

@@ -30,7 +30,8 @@ PATIENT_TYPES = (
     "Observation",
     "QuestionnaireResponse",
 )
-#: Of these, only resources with a code that a rule reads are wanted: by this search parameter they are narrowed.
+#: Of these, only resources with a code that a rule reads are wanted: by this search parameter they are narrowed. An
+#: export is asked for them only with a `_typeFilter` of the settings, since it would bring every blood pressure.
 CODED_TYPES = {"Observation": "code", "QuestionnaireResponse": "questionnaire"}
 #: Types that are pulled because one of the above refers to them.
 REFERENCED_TYPES = (
@@ -42,8 +43,6 @@ REFERENCED_TYPES = (
     "HealthcareService",
 )
 IN_SCOPE_TYPES = PATIENT_TYPES + REFERENCED_TYPES
-#: What a pull asks for unless told otherwise: of the coded types a search would bring every blood pressure.
-DEFAULT_TYPES = tuple(name for name in IN_SCOPE_TYPES if name not in CODED_TYPES)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Source:
     timezone: str = "UTC"  # IANA name: the site's local calendar
     fhir_version: FhirVersion | None = None  # asked of the server when None (folders: R4)
     auth: Auth = field(default_factory=Auth)
-    types: tuple[str, ...] = DEFAULT_TYPES
+    types: tuple[str, ...] = IN_SCOPE_TYPES
     page_size: int = 200
     concurrency: int = 4  # requests under way at once, at most; 429 and 503 lower it
     overlap_seconds: int = 300  # re-read before the watermark, for clocks that disagree

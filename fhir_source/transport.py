@@ -31,7 +31,7 @@ from fhir_source.tls import check_url, is_certificate_fault, tls_context
 from fhir_source.unpacking import BOM
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     from fhir_source.source import Source
 
@@ -87,10 +87,11 @@ class Request:
 
     url: str
     method: str = "GET"
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, str | list[str]] | None = None
     headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     statuses: frozenset[int] = frozenset({200})
     token: bool = True  # send credentials; then only to the origins that they are for
+    about: str = "the request"  # for messages; without ids
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,17 @@ class Answer:
     headers: httpx.Headers
     url: str
     status: int = 200
+
+
+async def gathered(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results in order; the first error ends all."""
+    tasks: list[asyncio.Task[T]] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class Transport:
@@ -170,7 +182,7 @@ class Transport:
             except Transient as error:
                 never_connected = not self._answered and not error.connected
                 if number >= (_ATTEMPTS_TO_CONNECT if never_connected else self.source.attempts):
-                    raise self._given_up(error) from None
+                    raise self._given_up(error, request) from None
                 wait = self._pause(error, number)
                 log.warning(
                     "source %s: %s; attempt %d follows in %.1f s", self.source.name, error.what, number + 1, wait
@@ -181,9 +193,9 @@ class Transport:
     def may_have_token(self, url: str) -> bool:
         return origin(url) in self._origins
 
-    def _given_up(self, last: Transient) -> IessError:
+    def _given_up(self, last: Transient, request: Request) -> IessError:
         said = {
-            SourceUnreachable: "The server could not be made to answer",
+            SourceUnreachable: f"The server could not be made to answer {request.about}",
             PullIncomplete: "The server cut the pull short",
         }.get(last.ends_as, "The server's answers can't be trusted")
         error = last.ends_as(
@@ -234,7 +246,7 @@ class Transport:
                         self.limiter.faster()
                         return result
                     if response.status_code != 401 or not request.token or renewed:
-                        raise self._failure(response)
+                        raise self._failure(response, request)
             except httpx.TransportError as error:
                 raise self._broken(error) from None
             except (httpx.InvalidURL, httpx.DecodingError) as error:
@@ -272,17 +284,18 @@ class Transport:
             next_step="if that host is the server's own, add it to token_origins",
         )
 
-    def _failure(self, response: httpx.Response) -> Exception:
+    def _failure(self, response: httpx.Response, request: Request) -> Exception:
         status = response.status_code
         if status in (401, 403):
             return CredentialsRefused(
-                f"The server refused the request ({status})"
+                f"The server refused {request.about} ({status})"
                 + ("; the token's scopes don't allow it" if status == 403 else ""),
                 source=self.source.name,
-                next_step="check the client's registration, key and scopes (iess doctor)",
+                next_step="check the client's registration, key and scopes (iess doctor)"
+                + (", or leave the type out of the setting `types`" if status == 403 else ""),
             )
         if status not in _TRANSIENT:
-            refused = Refused(f"The server refused the request ({status})", source=self.source.name)
+            refused = Refused(f"The server refused {request.about} ({status})", source=self.source.name)
             refused.status = status
             return refused
         wait = retry_after(

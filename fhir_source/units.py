@@ -10,15 +10,18 @@ import orjson
 
 from fhir_source.errors import PullIncomplete
 from fhir_source.paging import Found, ShortSearch
+from fhir_source.source import REFERENCED_TYPES
+from fhir_source.transport import gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from fhir_source.landing import LandedFile
     from fhir_source.selection import Selection, Selector
     from fhir_source.source import Source
     from fhir_source.writer import PullWriter, Unit
 
+_MOST_INCLUDED = 20_000  # rows kept in memory, about 1 kB each
 _TRIES = 3  # of a search that comes up short
 
 
@@ -33,6 +36,7 @@ class Units:
         self.selector = selector
         self._progress = progress
         self._workers = asyncio.Semaphore(source.concurrency)
+        self.included: dict[tuple[str, str], dict[str, Any]] = {}  # by type and id
         self._files: Counter[str] = Counter()  # landed names given out, by type
 
     async def land(
@@ -41,8 +45,12 @@ class Units:
         selection: Selection,
         look: Callable[[dict[str, Any]], None] = lambda _: None,
         facts: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+        given: Iterable[dict[str, Any]] = (),
+        keep: Callable[[dict[str, Any]], bool] = lambda _: True,
     ) -> Unit:
-        """Land one file: the rows of a selection. `look` sees each; `facts` is asked for what to remember of them."""
+        """Land one file: the rows of a selection, after those `given`. `look` sees each; `facts` is asked for what to
+        remember of them; a row that is not to `keep` is passed over.
+        """
         kind = selection.type
         path = f"{kind}.{self._files[kind]:03d}.ndjson.gz"
         self._files[kind] += 1
@@ -53,14 +61,16 @@ class Units:
             with self.writer.spool(name) as spool:
 
                 def take(row: dict[str, Any]) -> None:
-                    if (
-                        row.get("resourceType") == kind
-                    ):  # what is included without being asked for comes by its own search
+                    if row.get("resourceType") != kind:
+                        self._include(row)
+                    elif keep(row):
                         spool.write(orjson.dumps(row) + b"\n", 1)
                         look(row)
 
                 async def fill() -> Found:
                     spool.restart()
+                    for row in given:
+                        take(row)
                     return await self.selector.run(selection, take)
 
                 found = await self.whole(fill)
@@ -69,6 +79,11 @@ class Units:
                 if found.repeated:
                     found.notes.add(f"{kind}: rows came twice in a search and were taken once")
                 return spool.finish(path, kind, notes=sorted(found.notes), **(await facts() if facts else {}))
+
+    def _include(self, row: dict[str, Any]) -> None:
+        """Keep a row that came along, until it turns out to be referred to. What is not kept is asked for by id."""
+        if row.get("resourceType") in REFERENCED_TYPES and row.get("id") and len(self.included) < _MOST_INCLUDED:
+            self.included[str(row["resourceType"]), str(row["id"])] = row
 
     async def whole(self, search: Callable[[], Awaitable[Found]]) -> Found:
         """Search until it isn't short any more, a few times."""
@@ -90,15 +105,9 @@ class Units:
             next_step="run the pull again with the same id",
         )
 
-    async def in_parallel(self, jobs: Iterable[Any]) -> list[Unit]:
+    async def in_parallel(self, jobs: Iterable[Coroutine[Any, Any, Unit]]) -> list[Unit]:
         """Run units, a bounded number at once; the first error ends all."""
-        tasks: list[asyncio.Task[Unit]] = []
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job) for job in jobs]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await gathered(jobs)
 
     def landed(self) -> list[LandedFile]:
         return sorted((unit.file for unit in self.writer.units.values() if unit.file), key=lambda file: file.path)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fhir_source.errors import SettingsError
-from fhir_source.source import DEFAULT_TYPES, IN_SCOPE_TYPES, Auth, AuthKind, ExportLevel, FhirVersion, Kind, Source
+from fhir_source.source import IN_SCOPE_TYPES, Auth, AuthKind, ExportLevel, FhirVersion, Kind, Source
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: Variables of ours that are no settings.
@@ -70,7 +70,7 @@ class SourceSettings(BaseModel):
     timezone: str = "UTC"
     fhir_version: FhirVersion | None = None
     auth: AuthSettings = AuthSettings()
-    types: tuple[str, ...] = DEFAULT_TYPES
+    types: tuple[str, ...] = IN_SCOPE_TYPES
     page_size: Annotated[int, Field(ge=1, le=5000)] = 200
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
     overlap_seconds: Annotated[int, Field(ge=0)] = 300

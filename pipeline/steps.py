@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from expectations import gate as gates
 from fhir_mapping import codes as value_sets
+from fhir_mapping import observations
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.conformance import verdicts
 from fhir_mapping.mapping import map_infant
@@ -90,6 +91,7 @@ def pull(
         now=clock.now,
         cohort_codes=_codes(settings).search_pairs(*COHORT_ROLES),
         known_infants=sorted(known),
+        coded={"Observation": _codes(settings).search_pairs(observations.ONSET, observations.INTERPRETER)},
         export=export,
         progress=progress,
     )

@@ -55,7 +55,7 @@ def pulling(landing: LandingZone) -> Callable[..., Manifest]:
     """Pull from a base URL with quick settings; keyword arguments go to the source or to the pull."""
     from fhir_source.pull import pull
 
-    asked = {"pull_id", "since", "known_infants", "progress", "cohort_codes"}
+    asked = {"pull_id", "since", "known_infants", "coded", "progress", "cohort_codes"}
 
     def run(url: str, **given: Any) -> Manifest:
         of_pull = {"pull_id": PULL, "since": None, "cohort_codes": [cohort.SPASMS]}

@@ -7,18 +7,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # helpers are imported as tests.fhir_source.<name>
 
 from fhir_source.errors import SourceUnreachable
 from fhir_source.landing import LandingZone
 from pipeline import steps
+from pipeline.cli.main import app
 from pipeline.clock import Clock
-from pipeline.settings import Settings, SourceSettings
+from pipeline.settings import Settings, SourceSettings, load_settings
 from synthetic.fhir_server import FhirServer
 from tests.fhir_source import cohort
 from tests.fhir_source.faulty import Fault, FaultyServer, at, status
-from tests.pipeline.conftest import Run
 
 pytestmark = pytest.mark.integration
 
@@ -66,12 +67,21 @@ def test_only_a_pull_that_nothing_has_overtaken_is_gone_on_with(tmp_path: Path) 
     assert zone.resume("site", "6") == "5"
 
 
-def test_a_pull_that_is_loaded_is_said_to_be(iess: Run, copied: Path) -> None:
-    (copied.parent / "iess.toml").write_text(f'[sources.harbor]\nkind = "files"\nurl = "{copied}"\n')
-    assert iess("db", "upgrade").returncode == 0
-    first = iess("pull", "harbor")
-    assert "not loaded yet" in first.stdout, first.stderr
-    assert iess("load", "harbor").returncode == 0
-    again = iess("pull", "harbor")
-    assert "is loaded" in again.stdout
-    assert "not loaded yet" not in again.stdout
+def test_a_pull_that_is_loaded_is_said_to_be(
+    tmp_path: Path, warehouse_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cohort.write(tmp_path / "in", cohort.resources(2, 0))
+    (tmp_path / "iess.toml").write_text(f'[sources.site]\nkind = "files"\nurl = "{folder}"\n')
+    for name, value in {
+        "IESS_CONFIG": str(tmp_path / "iess.toml"),
+        "IESS_HOME": str(tmp_path / "home"),
+        "IESS_DATABASE_URL": warehouse_url,
+        "IESS_NOW": FIRST.isoformat(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert "not loaded yet" in CliRunner().invoke(app, ["pull", "site"]).output
+    settings = load_settings()
+    steps.process_pending(settings, settings.source("site"), Clock(FIRST))
+    again = CliRunner().invoke(app, ["pull", "site"]).output
+    assert "is loaded" in again
+    assert "not loaded yet" not in again
