@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from fhir_source.errors import LandingDamaged, SettingsError
+from fhir_source.private import open_file
 from fhir_source.source import FhirVersion, Kind, Source
 from fhir_source.stores import MANIFEST, LocalStore, store_of
 
@@ -145,6 +147,25 @@ class LandingZone:
     def paths(self, manifest: Manifest, role: Role = "output") -> list[tuple[LandedFile, Path]]:
         """The files of a pull that have this role, in the manifest's order, on the local disk."""
         return [(file, self._local(manifest, file)) for file in manifest.files if file.role == role]
+
+    def everything(self, manifest: Manifest) -> list[tuple[LandedFile, Path]]:
+        """The files of a pull of every role, in the manifest's order, on the local disk."""
+        return [(file, self._local(manifest, file)) for file in manifest.files]
+
+    def publish_again(self, manifest: Manifest) -> None:
+        """Put another manifest in the place of a committed pull's, atomically; its files lie in the pull's folder."""
+        folder = self.folder(manifest.source, manifest.pull_id)
+        self._store.publish(folder, f"{manifest.source}/{manifest.pull_id}", manifest)
+        temporary = folder / f".{MANIFEST}.tmp"
+        with open_file(temporary, "wb") as stream:
+            stream.write(manifest.to_json())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.rename(folder / MANIFEST)
+
+    def prune(self, manifest: Manifest) -> None:
+        """Remove from a committed pull's folder what its manifest does not name."""
+        self._store.prune(f"{manifest.source}/{manifest.pull_id}", {MANIFEST, *(file.path for file in manifest.files)})
 
     def remove(self, manifest: Manifest) -> None:
         """Remove a committed pull (retention). Its manifest goes first, so that it is never seen in part."""

@@ -42,6 +42,9 @@ class Store(Protocol):
     def remove(self, pull: str, names: list[str]) -> None:
         """Remove a pull: its manifest first, so that it is never seen in part."""
 
+    def prune(self, pull: str, names: set[str]) -> None:
+        """Remove all files of a pull but those of these names."""
+
 
 class LocalStore:
     """A folder on the local disk: pulls are kept where they are written."""
@@ -66,6 +69,11 @@ class LocalStore:
     def remove(self, pull: str, names: list[str]) -> None:
         (self.work / pull / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.work / pull)
+
+    def prune(self, pull: str, names: set[str]) -> None:
+        for stray in (self.work / pull).iterdir():
+            if stray.name not in names:
+                stray.unlink()
 
 
 class ObjectStore:
@@ -126,6 +134,14 @@ class ObjectStore:
                 continue
         if (self.work / pull).is_dir():
             self._local.remove(pull, names)
+
+    def prune(self, pull: str, names: set[str]) -> None:
+        self._files.invalidate_cache()
+        for entry in self._files.ls(self._path(pull), detail=True):
+            if entry["type"] == "file" and PurePosixPath(entry["name"]).name not in names:
+                self._files.rm_file(entry["name"])
+        if (self.work / pull).is_dir():
+            self._local.prune(pull, names)
 
     def _path(self, *parts: str) -> str:
         return str(self._root.joinpath(*parts))

@@ -27,11 +27,44 @@ class Erasure:
     rows: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Person:
+    """How an infant is known in a source: `patients` by id; `owners` as owners of resources; `resources` by type/id."""
+
+    patients: frozenset[str]
+    owners: frozenset[str]  # Patient/id, Patient?system|value
+    resources: frozenset[str]  # Type/id, Patients included
+
+
+def person(engine: Engine, source: str, infant: str) -> Person:
+    """The infant with all records merged into them, before they are erased. Raises InfantUnknown."""
+    with translated(source), engine.connect() as connection:
+        members = sorted(state.linked(connection, source, [infant]))
+        owners = _owner_keys(connection, source, members)
+        found = connection.execute(
+            text(
+                "SELECT resource_type || '/' || resource_id FROM clinical.resource WHERE source = :source "
+                "AND (infant = ANY(:members) OR reference_keys && CAST(:owners AS text[]))"
+            ),
+            {"source": source, "members": members, "owners": owners},
+        ).scalars()
+        resources = frozenset(found)
+    if not resources:
+        raise _unknown(source)
+    return Person(frozenset(members), frozenset(owners), resources)
+
+
+def _unknown(source: str) -> InfantUnknown:
+    return InfantUnknown(
+        "The warehouse holds nothing of this infant", source=source, next_step="check the source and the Patient id"
+    )
+
+
 def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: datetime, reason: str) -> Erasure:
     """Remove an infant, with all records merged into them, from every table, and keep them from coming back.
 
-    Counts in the ledger and in published aggregates stay. Landed files are not touched: purge those that hold the
-    infant as well. `reason` must hold no PHI. Raises InfantUnknown.
+    Counts in the ledger and in published aggregates stay. Landed files are another matter (`pipeline.erasure`).
+    `reason` must hold no PHI. Raises InfantUnknown.
     """
     with translated(source), engine.begin() as connection:
         connection.execute(_LOCK)
@@ -40,11 +73,7 @@ def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: date
         owners = _owner_keys(connection, source, members)
         deleted = _delete(connection, source, members, owners)
         if not sum(deleted.values()):
-            raise InfantUnknown(
-                "The warehouse holds nothing of this infant",
-                source=source,
-                next_step="check the source and the Patient id",
-            )
+            raise _unknown(source)
         connection.execute(
             text(
                 "INSERT INTO ops.erasure (source, owner_hash, salt, erased_at, reason, rows_deleted) "

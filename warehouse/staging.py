@@ -11,13 +11,13 @@ from fhir_mapping.model import Resource
 from fhir_mapping.newest import instant_of
 from fhir_source.errors import LandingDamaged
 from warehouse import state
-from warehouse.copying import copy_rows
+from warehouse.copying import copy_rows, copy_texts
 from warehouse.errors import StagingStale, translated
 from warehouse.schema.contract import content_names
 from warehouse.staged_rows import RESOURCE_COLUMNS, clean, resource_row, timeline_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
     from fhir_mapping.model import Conformance, MappedInfant, Quarantined
@@ -61,27 +61,8 @@ def stage_selection(
     with translated(manifest.source), engine.begin() as connection:
         _serialise(connection, *key)
         clear(connection, *key)
-        held = _held(connection, manifest.source, selection.resources)
-        copy_rows(
-            connection,
-            "clinical.stg_unchanged",
-            ("source", "pull_id", "resource_type", "resource_id", "sha256", "infant"),
-            (
-                (*key, resource.type, resource.id, resource.sha256, held[resource.type, resource.id, resource.sha256])
-                for resource in selection.resources
-                if (resource.type, resource.id, resource.sha256) in held
-            ),
-        )
-        copy_rows(
-            connection,
-            "clinical.stg_resource",
-            RESOURCE_COLUMNS,
-            (
-                resource_row(*key, resource)
-                for resource in selection.resources
-                if (resource.type, resource.id, resource.sha256) not in held
-            ),
-        )
+        changed = _set_unchanged_aside(connection, *key, selection.resources)
+        copy_rows(connection, "clinical.stg_resource", RESOURCE_COLUMNS, (resource_row(*key, one) for one in changed))
         copy_rows(
             connection,
             "clinical.stg_deletion",
@@ -243,23 +224,46 @@ def touched_infants(engine: Engine, source: str, pull_id: str) -> frozenset[str]
         return state.touched(connection, source, pull_id)
 
 
-def _held(connection: Connection, source: str, resources: Iterable[Resource]) -> dict[tuple[str, str, str], str | None]:
-    """Of these resources, those that are held with the same hash and could be read: (type, id, hash) -> infant."""
-    ids: dict[str, list[str]] = {}
-    for resource in resources:
-        ids.setdefault(resource.type, []).append(resource.id)
-    found: dict[tuple[str, str, str], str | None] = {}
-    for kind, wanted in ids.items():
-        rows = connection.execute(
-            text(
-                "SELECT r.resource_id, r.sha256, r.infant FROM unnest(CAST(:ids AS text[])) AS id "
-                "JOIN clinical.resource r ON r.source = :source AND r.resource_type = :kind AND r.resource_id = id "
-                "WHERE NOT r.deleted AND NOT r.quarantined"
-            ),
-            {"source": source, "kind": kind, "ids": wanted},
+def _set_unchanged_aside(
+    connection: Connection, source: str, pull_id: str, resources: Sequence[Resource]
+) -> list[Resource]:
+    """Stage by its key alone what is held with the same hash and could be read; gives the others.
+
+    Compared in the database, from narrow rows: no body is moved or built for what has not changed.
+    """
+    key = {"source": source, "pull_id": pull_id}
+    if not connection.execute(text("SELECT 1 FROM clinical.resource WHERE source = :source LIMIT 1"), key).first():
+        return list(resources)
+    connection.execute(
+        text(
+            "CREATE TEMPORARY TABLE arrived (n text, resource_type text, resource_id text, sha256 text) ON COMMIT DROP"
         )
-        found.update({(kind, identity, sha256): infant for identity, sha256, infant in rows})
-    return found
+    )
+    copy_texts(
+        connection,
+        "pg_temp.arrived",
+        ("n", "resource_type", "resource_id", "sha256"),
+        ((str(n), one.type, one.id, one.sha256) for n, one in enumerate(resources)),
+    )
+    connection.execute(text("ANALYZE pg_temp.arrived"))
+    connection.execute(
+        text(
+            "INSERT INTO clinical.stg_unchanged (source, pull_id, resource_type, resource_id, sha256, infant) "
+            "SELECT r.source, :pull_id, r.resource_type, r.resource_id, r.sha256, r.infant FROM pg_temp.arrived a "
+            "JOIN clinical.resource r USING (resource_type, resource_id, sha256) "
+            "WHERE r.source = :source AND NOT r.deleted AND NOT r.quarantined"
+        ),
+        key,
+    )
+    changed = connection.execute(
+        text(
+            "SELECT a.n::integer FROM pg_temp.arrived a LEFT JOIN clinical.stg_unchanged u "
+            "ON (u.source, u.pull_id, u.resource_type, u.resource_id) "
+            "= (:source, :pull_id, a.resource_type, a.resource_id) WHERE u.source IS NULL ORDER BY 1"
+        ),
+        key,
+    ).scalars()
+    return [resources[n] for n in changed]
 
 
 def clear(connection: Connection, source: str, pull_id: str) -> None:

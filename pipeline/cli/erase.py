@@ -20,7 +20,7 @@ def command(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask: for programs.")] = False,
     json: Json = False,
 ) -> None:
-    """Erase an infant from every table of the warehouse, for good. The ledger's counts stay."""
+    """Erase an infant from every table of the warehouse and from the landed files, for good. The ledger stays."""
     from pipeline import erasure
 
     if not reason.strip():
@@ -38,8 +38,5 @@ def command(
         return
     out.print(table("Erased", ("table", "rows"), list(done.rows.items())))
     out.print(f"{done.patients} Patient records of one infant are erased, and later pulls can't bring them back.")
-    if done.landed_pulls:
-        out.print(
-            f"The files of {len(done.landed_pulls)} landed pulls of {source} are as they were, and may hold "
-            f"the infant: delete them under {settings.landing_root} by your policy."
-        )
+    if done.landed_lines:
+        out.print(f"{sum(done.landed_lines.values())} lines of {len(done.landed_lines)} landed pulls are gone too.")

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, make_url, text
 from typer.testing import CliRunner, Result
 
 from fhir_source.errors import IessError, SettingsError
+from fhir_source.landing import LandingZone, read_lines
 from fhir_source.source import Source
 from pipeline import hash_key, steps, weekly
 from pipeline.cli.main import app
@@ -351,10 +352,19 @@ def test_an_erased_infant_is_gone_from_every_command(installed: Installation) ->
     assert installed.iess("erase", "harbor", infant, "--yes").exit_code == 2, "no reason"
     assert installed.one("SELECT count(*) FROM clinical.v_timeline") == before
 
+    landing = LandingZone(str(installed.home / "landing"))
+    [manifest] = landing.pulls("harbor")
+    lines = sum(file.rows for file in manifest.files)
     done = installed.answers("erase", "harbor", infant, "--reason", "asked for", "--yes")
     assert done["patients"] == 1
     assert done["rows"]["clinical.referral_timeline"] >= 1
-    assert done["landed_pulls"] == ["20260105T070000Z"]
+    assert list(done["landed_lines"]) == ["20260105T070000Z"]
+    [manifest] = landing.pulls("harbor")
+    landing.verify(manifest)
+    everything = b"".join(line for _, path in landing.everything(manifest) for line in read_lines(path))
+    assert f'"{infant}"'.encode() not in everything
+    assert f"Patient/{infant}".encode() not in everything
+    assert done["landed_lines"]["20260105T070000Z"] == lines - everything.count(b"\n") > 3
     assert installed.one("SELECT count(*) FROM clinical.v_timeline") == before - 1
     for command in (("explain", "harbor", infant), ("erase", "harbor", infant, "--reason", "asked for", "--yes")):
         assert isinstance(installed.refuses(*command), InfantUnknown)
