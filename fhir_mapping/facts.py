@@ -13,6 +13,7 @@ from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.encounters import Episode, Visit, episodes, read_visit
 from fhir_mapping.observations import OnsetReport, read_onset_report
 from fhir_mapping.referrals import Chain, Order, ReferralTask, chains, read_order, read_task
+from fhir_mapping.releases import request_code
 from fhir_mapping.studies import Study, order_study, read_consult, read_note, read_procedure_study, read_report_study
 from fhir_mapping.treatments import Course, courses, read_dose, read_injection
 
@@ -60,10 +61,6 @@ def read_facts(chart: Chart) -> Facts:
         for dose in chart.read(kind, read_dose)
     ]
     doses += chart.read("Procedure", read_injection)
-    done_orders = [order for order in orders if order.aim == "eeg" and order.status == "completed"]
-    if any(order.evidence == "text" for order in done_orders):
-        chart.flags.add("eeg_text_only")
-    done_orders = [order for order in done_orders if order.evidence == "coded"]
     return Facts(
         tuple(visits),
         {visit.resource.id: visit for visit in visits},
@@ -74,7 +71,7 @@ def read_facts(chart: Chart) -> Facts:
         tuple(chains((order for order in orders if order.aim != "none"), when, chart)),
         tuple(chart.read("Task", read_task)),
         tuple(studies),
-        tuple(item for order in done_orders if (item := order_study(order.resource, order.occurrence)) is not None),
+        tuple(item for order in orders if (item := _done_by_order(order, chart)) is not None),
         tuple(
             _contacts(
                 visits,
@@ -91,6 +88,19 @@ def read_facts(chart: Chart) -> Facts:
             for report in chart.read(kind, read_onset_report)
         ),
     )
+
+
+def _done_by_order(order: Order, chart: Chart) -> Milestone | None:
+    """The EEG that a completed order tells of; as with studies, words or the set-up alone are none."""
+    if order.aim != "eeg" or order.status != "completed":
+        return None
+    if order.evidence == "text":
+        chart.flags.add("eeg_text_only")
+        return None
+    if chart.roles_of([request_code(order.resource.body)]) <= {"eeg_setup"}:
+        chart.flags.add("eeg_setup_only")
+        return None
+    return order_study(order.resource, order.occurrence)
 
 
 def _by_condition(visits: Iterable[Visit]) -> dict[str, tuple[Visit, ...]]:

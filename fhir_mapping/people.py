@@ -43,7 +43,7 @@ _LANGUAGE_TEXT = {
     "tagalog": "tl", "polish": "pl", "hindi": "hi", "bengali": "bn", "urdu": "ur", "german": "de", "italian": "it",
     "japanese": "ja", "khmer": "km", "nepali": "ne", "amharic": "am", "swahili": "sw", "thai": "th",
 }  # fmt: skip
-_NO_LANGUAGE = frozenset({"und", "unk", "zxx", "mul", "mis", "unknown", "asku"})
+_NO_LANGUAGE = frozenset({"und", "unk", "zxx", "mul", "mis"})
 _SUBTAG = re.compile(r"[a-z]{2,3}")
 
 
