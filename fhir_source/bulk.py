@@ -23,9 +23,10 @@ from fhir_source.bulk_job import (
     read_export,
     wait,
 )
-from fhir_source.errors import PullIncomplete, SourceMisbehaved
+from fhir_source.errors import CredentialsRefused, PullIncomplete, SourceMisbehaved
 from fhir_source.instants import earlier
 from fhir_source.landing import Manifest
+from fhir_source.pages import total_of
 from fhir_source.source import CODED_TYPES
 from fhir_source.transport import Refused, Request
 
@@ -72,8 +73,8 @@ class BulkPull:
                     remembered = None
                     self._start_over("an export expired before it was downloaded; it was asked for again")
                     continue
-                await self._check_filters(export)
-                self.writer.record("downloaded", transaction_time=export.transaction_time, notes=[])
+                remarks = await self._check_filters()
+                self.writer.record("downloaded", transaction_time=export.transaction_time, notes=remarks)
             # What is recorded as downloaded no longer needs the job; a kill after this finds the job gone, and goes on.
             remark = await delete(self._transport, status_url)
             return self._manifest([remark] if remark else [])
@@ -163,32 +164,45 @@ class BulkPull:
                 progress=self._progress,
             )
 
-    async def _check_filters(self, export: Export) -> None:
+    async def _check_filters(self) -> list[str]:
         """A `_typeFilter` that a server doesn't know silently matches nothing on some: ask a search whether that is so.
 
-        Only for full exports: an increment is often empty.
+        An error only where the two must agree; what can't be compared is a remark. (A group is a part of the server,
+        and a search that leaves out `_lastUpdated` counts what did not change.)
         """
-        if self._since:
-            return
-        filled = {file.type for file in export.files if file.role == "output"}
+        rows: Counter[str] = Counter()
+        for unit in self.writer.units.values():
+            if unit.file and unit.file.role == "output":
+                rows.update(unit.facts["types"])
+        remarks = []
         for value in self.source.type_filters:
             kind = value.partition("?")[0]
-            if kind not in filled and await self._finds(value):
-                self.writer.start_over()
-                raise SourceMisbehaved(
-                    f"The type filter of {kind} gave no row, and a search with the same filter does",
-                    source=self.source.name,
-                    next_step="take the filter out of type_filters: the server's export doesn't understand it",
-                )
+            if rows[kind]:
+                continue
+            ever = await self._count(value)
+            found = await self._count(value, f"_lastUpdated=ge{self._asked_since}") if self._asked_since else ever
+            if not found:
+                continue
+            if self.source.export_level == "group" or (self._asked_since and found == ever):
+                remarks.append(f"{kind}: its type filter gave no row, and a search of the whole server finds some")
+                continue
+            self.writer.start_over()
+            raise SourceMisbehaved(
+                f"The type filter of {kind} gave no row, and a search with the same filter does",
+                source=self.source.name,
+                next_step="take the filter out of type_filters: the server's export doesn't understand it",
+            )
+        return remarks
 
-    async def _finds(self, value: str) -> bool:
-        url = self._transport.url(value + ("&" if "?" in value else "?") + "_summary=count")
+    async def _count(self, value: str, *more: str) -> int:
+        """How many rows a search by a type filter has; 0 when the server doesn't say."""
+        kind, _, query = value.partition("?")
+        url = self._transport.url(f"{kind}?{'&'.join(filter(None, [query, *more, '_summary=count']))}")
         try:
-            answer = await self._transport.json(Request(url))
-        except Refused:
-            return False  # no search here: there is nothing to compare with
-        total: Any = answer.body.get("total")
-        return isinstance(total, int) and total > 0
+            answer = await self._transport.json(Request(url, about="a search by a type filter"))
+        except (Refused, CredentialsRefused):
+            return 0  # no search here: there is nothing to compare with
+        return total_of(answer.body) or 0
 
     def _manifest(self, remarks: list[str]) -> Manifest:
         units = self.writer.units

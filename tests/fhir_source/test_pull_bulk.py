@@ -409,19 +409,35 @@ def test_a_type_filter_narrows_the_export(server: FhirServer, exporting: Callabl
     assert manifest.counts["Condition"] == cohort.INFANTS
 
 
+@pytest.mark.parametrize("since", [None, "2020-01-01T00:00:00Z"], ids=["full", "increment"])
+@pytest.mark.parametrize("way", ["no file", "an empty file"])
 def test_a_type_filter_that_silently_matches_nothing_is_noticed(
-    faulty: FaultyServer, exporting: Callable[..., Manifest], landing: LandingZone
+    way: str, since: str | None, faulty: FaultyServer, exporting: Callable[..., Manifest], landing: LandingZone
 ) -> None:
     def without(seen: Seen, reply: Reply) -> Reply:
         if reply.status != 200:
             return reply
         body = reply.json
-        return reply.with_json({**body, "output": [e for e in body["output"] if e["type"] != "Condition"]})
+        if way == "no file":
+            output = [e for e in body["output"] if e["type"] != "Condition"]
+        else:
+            output = [{**e, "count": 0} if e["type"] == "Condition" else e for e in body["output"]]
+        return reply.with_json({**body, "output": output})
 
-    faulty.faults.append(Fault(STATUS, without, times=99))
+    changed = rewrite(lambda body: {**body, "total": 1})  # since then; and more of all time
+    faulty.faults += [
+        Fault(STATUS, without, times=99),
+        Fault(at("/Condition.ndjson"), lambda seen, reply: Reply(200, reply.headers, b""), times=99),
+        Fault(at("_lastUpdated"), changed, times=99),
+    ]
+    only = ("Condition?code=http://hl7.org/fhir/sid/icd-10-cm|G40.822",)
     with pytest.raises(SourceMisbehaved, match="type filter of Condition gave no row"):
-        exporting(faulty.base_url, type_filters=("Condition?code=http://hl7.org/fhir/sid/icd-10-cm|G40.822",))
+        exporting(faulty.base_url, type_filters=only, since=since)
     assert landing.find("site", PULL) is None
+    if since:
+        faulty.faults.pop()  # a search that doesn't narrow by date proves nothing
+        manifest = exporting(faulty.base_url, type_filters=only, since=since, pull_id="remark")
+        assert any("type filter gave no row" in note for note in manifest.notes)
 
 
 def test_an_export_that_takes_too_long_is_given_up_and_taken_up_again(
