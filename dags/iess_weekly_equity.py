@@ -66,9 +66,13 @@ def iess_weekly_equity() -> None:
 
     @task
     def notify() -> list[str]:
+        """Deliver what waits in the outbox, through the notifier that the settings name."""
+        from dags.notifying import deliverer
         from pipeline import weekly
 
-        return list(calls.call(weekly.notify, calls.settings(), calls.clock()))
+        settings = calls.settings()
+        deliver = deliverer(settings.surveillance.notify, settings.outbox_dir)
+        return list(calls.call(weekly.notify, settings, calls.clock(), deliver))
 
     publish(alert(detect(check(measure())))) >> notify()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +20,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fhir_source.errors import SettingsError
 from fhir_source.source import IN_SCOPE_TYPES, Auth, AuthKind, ExportLevel, FhirVersion, Kind, Source
+from pipeline.credentials import credential, refuse_credentials
+from pipeline.notifying import NotifyOptions
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: Variables of ours that are no settings.
 _OTHER_VARIABLES = {"IESS_CONFIG", "IESS_DEBUG", "IESS_THIRD_PARTY_DATA"}
 #: The pool that Airflow has by itself.
 DEFAULT_POOL = "default_pool"
-_CREDENTIALS = ("secret", "private_key", "password", "token")
 
 
 class AuthSettings(BaseModel):
@@ -54,8 +54,8 @@ class AuthSettings(BaseModel):
             token_url=self.token_url,
             scope=self.scope,
             username=self.username,
-            secret=_credential(self.secret, self.secret_file),
-            private_key=_credential(self.private_key, self.private_key_file),
+            secret=credential(self.secret, self.secret_file),
+            private_key=credential(self.private_key, self.private_key_file),
             key_id=self.key_id,
         )
 
@@ -135,6 +135,7 @@ class SurveillanceOptions(BaseModel):
     worklist_link: str = ""
     report_dir: Path | None = None
     outbox_dir: Path | None = None
+    notify: NotifyOptions = NotifyOptions()
 
 
 class RetentionOptions(BaseModel):
@@ -275,21 +276,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"Not valid TOML: {error}", file=str(file)) from None
-    _refuse_credentials(content, file)
+    refuse_credentials(content, file)
     return content
-
-
-def _refuse_credentials(content: dict[str, Any], file: Path) -> None:
-    for name, source in content.get("sources", {}).items():
-        for key in source.get("auth", {}) if isinstance(source, dict) else ():
-            if key in _CREDENTIALS:
-                raise SettingsError(
-                    f"sources.{name}.auth.{key} is a credential and may not stand in the settings file",
-                    file=str(file),
-                    next_step=f"set IESS_SOURCES__{name.upper()}__AUTH__{key.upper()}, or {key}_file (mode 600)",
-                )
-    if "hash_key" in content:
-        raise SettingsError("hash_key is a credential and may not stand in the settings file", file=str(file))
 
 
 def _anchored(content: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -319,22 +307,6 @@ def _anchored_source(source: Any, folder: Path) -> Any:
     if isinstance(auth, dict):
         anchored["auth"] = {key: folder / str(value) if key.endswith("_file") else value for key, value in auth.items()}
     return anchored
-
-
-def _credential(value: SecretStr | None, file: Path | None) -> str | None:
-    if value is not None:
-        return value.get_secret_value()
-    if file is None:
-        return None
-    try:
-        mode = stat.S_IMODE(file.stat().st_mode)
-    except OSError:
-        raise SettingsError("A credential file does not exist or can't be read", file=str(file)) from None
-    if mode & 0o077:
-        raise SettingsError(
-            f"A credential file is open to others (mode {mode:o})", file=str(file), next_step=f"chmod 600 {file}"
-        )
-    return file.read_text(encoding="utf-8").strip()
 
 
 def _one_line(error: ValidationError) -> str:

@@ -17,9 +17,9 @@ from expectations import gate as gates
 from expectations.arrivals import quality_page
 from pipeline.database import database_url, open_warehouse
 from pipeline.gating import record_all
+from pipeline.notifying import deliverer
 from pipeline.records import DelayByGroup, Gated, Weekly
 from surveillance import weekly as surveillance
-from surveillance.outbox import FileOutbox
 from surveillance.settings import SurveillanceSettings
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.clock import Clock
     from pipeline.settings import Settings
+    from surveillance.outbox import Message
 
     Progress = Callable[[str, int], None]
 
@@ -154,10 +155,16 @@ def publish(settings: Settings, run: str) -> str:
     return str(report)
 
 
-def notify(settings: Settings, clock: Clock) -> list[str]:
-    """Deliver what waits in the outbox; returns the ids of the messages."""
+def notify(settings: Settings, clock: Clock, deliver: Callable[[Message], None] | None = None) -> list[str]:
+    """Deliver what waits in the outbox; returns the ids of the messages.
+
+    `deliver` None: by the settings. Where only Airflow can (Slack, Apprise), messages wait in the outbox for its DAGs.
+    """
+    chosen = deliver or deliverer(settings.surveillance.notify, settings.outbox_dir)
+    if chosen is None:
+        return []
     with open_warehouse(settings) as engine:
-        return surveillance.notify(engine, FileOutbox(settings.outbox_dir), clock.now)
+        return surveillance.notify(engine, chosen, clock.now)
 
 
 def run(settings: Settings, as_of: date, clock: Clock, *, progress: Progress | None = None) -> Weekly:

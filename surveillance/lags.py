@@ -22,7 +22,6 @@ from sqlalchemy import insert, select, text
 from surveillance.cohort import language_group
 from surveillance.measures.registry import UNKNOWN
 from warehouse.schema.charts import Maturity
-from warehouse.schema.clinical import ReferralTimeline
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -76,6 +75,7 @@ _RECORDED = text(
     ORDER BY 1, 2, 3, 4
     """
 )
+_SOURCES = text("SELECT DISTINCT source FROM clinical.referral_timeline ORDER BY source")
 
 
 def arrival_percentile(lags: ArrayLike, ages: ArrayLike, share: float = SHARE) -> float | None:
@@ -131,7 +131,7 @@ def current(connection: Connection, as_of: date) -> dict[str, int]:
 def learn(connection: Connection, as_of: date, run_id: str) -> dict[str, int]:
     """Write a new version of maturity for sources whose last is a quarter old; returns what applies now, by source."""
     held = _versions(connection, as_of)
-    sources = connection.execute(select(ReferralTimeline.source).distinct().order_by(ReferralTimeline.source)).scalars()
+    sources = connection.execute(_SOURCES).scalars()
     due = [name for name in sources if name not in held or as_of - held[name][1] >= timedelta(days=REVIEW_DAYS)]
     rows = recorded(connection, as_of) if due else pd.DataFrame(columns=["source"])
     for source in due:

@@ -60,7 +60,8 @@ def enqueue(connection: Connection, message: Message, run_id: str) -> bool:
         "alert_ids": list(message.alert_ids),
         "attempts": 0,
     }
-    return connection.execute(insert(Outbox).on_conflict_do_nothing(), [row]).rowcount > 0
+    put = insert(Outbox).values(**row).on_conflict_do_nothing().returning(Outbox.message_id)
+    return connection.execute(put).first() is not None
 
 
 def written(connection: Connection, message: str) -> Message | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import pandas as pd
+
+from surveillance.outbox import Message, message_id
 
 if TYPE_CHECKING:
     from surveillance.settings import SurveillanceSettings
@@ -61,3 +64,42 @@ def _waiting(known: pd.DataFrame, since: str, today: pd.Timestamp, days: int, re
         },
         columns=COLUMNS,
     )
+
+
+def count(rows: pd.DataFrame) -> int:
+    """Infants to act on, each once; waits beyond twelve weeks are records to be checked, and not counted."""
+    return int(_today(rows)[["source", "infant"]].drop_duplicates().shape[0])
+
+
+def daily_message(
+    rows: pd.DataFrame, *, as_of: date, settings: SurveillanceSettings, through: Mapping[str, date]
+) -> Message | None:
+    """The day's message to the clinical role: counts by site and reason, and where the list is. None when nobody waits.
+
+    `rows` come from `waiting_infants`. No PHI: who waits is for those who may open the link, or call `iess worklist`.
+    """
+    waiting = count(rows)
+    if not waiting:
+        return None
+    who = "1 infant is" if waiting == 1 else f"{waiting} infants are"
+    where = settings.worklist_link or "`iess worklist`, for those who may see infants"
+    lines = [
+        fill(
+            f"{who} waiting: more than {settings.waiting_hours} hours from the first visit without contact with "
+            f"neurology, or more than {_TREATMENT_DAYS} days from the diagnosis without first-line treatment.",
+            100,
+        ),
+        "",
+    ]
+    for (source, reason), members in _today(rows).groupby(["source", "reason"], sort=True):
+        reach = through.get(str(source))
+        known = f", data reach to {reach}" if reach else ""
+        longest = int(members["days_waiting"].max())
+        lines.append(f"- {source}: {len(members)} with {reason}, the longest for {longest} days{known}")
+    lines += ["", f"Who they are: {where}", "", "Records may be on their way: look before you call a family."]
+    subject = f"[IESS] {who} waiting for neurology or treatment"
+    return Message(message_id("worklist", as_of.isoformat()), "worklist", subject, "\n".join(lines) + "\n")
+
+
+def _today(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[~rows["long_past"].astype(bool)]

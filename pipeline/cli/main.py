@@ -16,6 +16,7 @@ from fhir_source.errors import IessError
 from pipeline.cli import (
     airflow,
     alerts,
+    charts,
     db,
     demo,
     detect,
@@ -56,6 +57,7 @@ app.command("weekly")(weekly.command)
 app.command("run")(run.command)
 app.command("status")(status.command)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(charts.app, name="charts")
 app.command("worklist")(worklist.command)
 app.command("explain")(explain.command)
 app.command("power")(power.command)

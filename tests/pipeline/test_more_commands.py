@@ -26,7 +26,7 @@ from pipeline.cli.main import app
 from pipeline.clock import Clock
 from pipeline.settings import Settings
 from surveillance import alerts
-from surveillance.errors import AlertStepRefused, AlertUnknown
+from surveillance.errors import AlertStepRefused, AlertUnknown, ChartUnknown
 from surveillance.evidence import Facts
 from surveillance.measures.registry import default_charts
 from tests.conftest import _database
@@ -227,6 +227,40 @@ def test_the_worklist_leaves_out_what_is_long_past(installed: Installation) -> N
         assert installed.one(
             "SELECT first_line IS NULL FROM clinical.v_timeline WHERE infant = :infant", infant=row["infant"]
         )
+
+
+def test_the_work_list_is_told_once_a_day_without_anybody_in_it(installed: Installation) -> None:
+    waiting = {(row["source"], row["infant"]) for row in installed.answers("worklist")}
+    told = installed.answers("worklist", "--tell")
+    assert (told["waiting"], told["fresh"], told["message_id"] in told["delivered"]) == (len(waiting), True, True)
+    again = installed.answers("worklist", "--tell")
+    assert (again["fresh"], again["delivered"]) == (False, [])
+    mail = (installed.home / "outbox" / f"{told['message_id']}.txt").read_text()
+    assert f"{len(waiting)} infants are waiting" in mail
+    assert not any(infant in mail for _, infant in waiting)
+    before_anybody = installed.answers("worklist", "--tell", IESS_NOW="2010-01-04T06:00:00Z")
+    assert before_anybody == {"waiting": 0, "message_id": None, "fresh": False, "delivered": []}
+
+
+def test_charts_are_added_and_retired_by_name_and_day(installed: Installation) -> None:
+    before = {line["chart"]: line for line in installed.answers("charts", "list")}
+    assert before[CHART.id]["registered_by"] == "settings"
+    verified = {line["chart"]: line for line in installed.answers("charts", "verify")}
+    assert verified[CHART.id]["head"] == before[CHART.id]["head"]
+    assert verified[CHART.id]["weeks"] > 10
+    new = ("charts", "add", "I2", "sex", "female", "male", "--by", "Dr Lee", "--why", "asked for by the board")
+    added = installed.answers(*new, "--version", "time-to-event")
+    assert (added["registered_on"], added["registered_by"]) == ("2026-01-05", "Dr Lee")
+    assert isinstance(installed.refuses(*new, "--version", "time-to-event"), ChartUnknown)
+    assert isinstance(installed.refuses(*new, "--scope", "everywhere"), ChartUnknown)
+    assert "Registered" in installed.says(*new)
+    installed.says("charts", "retire", added["chart"], "--by", "Dr Lee")
+    assert isinstance(installed.refuses("charts", "retire", added["chart"], "--by", "Dr Lee"), ChartUnknown)
+    assert added["chart"] not in {line["chart"] for line in installed.answers("charts", "list")}
+    retired = {line["chart"]: line["retired_by"] for line in installed.answers("charts", "list", "--all")}
+    assert retired[added["chart"]] == "Dr Lee"
+    assert CHART.id in installed.says("charts", "list")
+    installed.says("charts", "retire", added["chart"].removesuffix(":time-to-event"), "--by", "Dr Lee")
 
 
 def test_power_is_for_the_network_or_for_what_is_asked(installed: Installation) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fhir_source.errors import SettingsError
 from pipeline.hash_key import hash_key
+from pipeline.notifying import NotifyOptions
 from pipeline.settings import (
     AuthSettings,
     MappingOptions,
@@ -102,9 +103,18 @@ def test_the_hash_key_is_made_once_and_private(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_guide() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "operator-guide.md").read_text()
-    models = (Settings, SourceSettings, AuthSettings, MappingOptions, SurveillanceOptions)
-    assert [name for model in models for name in model.model_fields if f"`{name}`" not in guide and name != "auth"] == [
-        "sources",
-        "mapping",
-        "surveillance",
-    ]
+    models = (Settings, SourceSettings, AuthSettings, MappingOptions, SurveillanceOptions, NotifyOptions)
+    tables = {"sources", "mapping", "surveillance", "notify", "retention", "deprivation", "auth"}
+    named = {name for model in models for name in model.model_fields} - tables
+    assert sorted(name for name in named if f"`{name}`" not in guide) == []
+
+
+def test_a_channel_is_told_whole_or_refused(tmp_path: Path) -> None:
+    for notify in ('channel = "smtp"', 'channel = "slack"\nto = ["#iess"]', 'channel = "apprise"', 'password = "hush"'):
+        with pytest.raises(SettingsError):
+            load_settings(written(tmp_path, f"[surveillance.notify]\n{notify}\n"))
+    told = load_settings(
+        written(tmp_path, '[surveillance.notify]\nchannel = "smtp"\nto = ["a@b"]\nescalate_to = ["c@d"]\n')
+    )
+    options = told.surveillance.notify
+    assert [options.recipients(kind) for kind in ("alert", "worklist", "escalation")] == [("a@b",), ("a@b",), ("c@d",)]

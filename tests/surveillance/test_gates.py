@@ -47,7 +47,7 @@ FACTS = Facts(
 
 def frozen(rows: list[tuple[str, str, str, int, int]], *, week: date = WEEK, prior: str = "no") -> pd.DataFrame:
     """Infants of (source, group, late, how many, weeks before `week`), one row each."""
-    made = []
+    made: list[dict[str, object]] = []
     for source, group, late, count, before in rows:
         for _ in range(count):
             entered = week - timedelta(weeks=before)

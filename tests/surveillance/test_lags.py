@@ -13,7 +13,6 @@ from sqlalchemy import Engine, text
 from surveillance import lags
 from surveillance.settings import SurveillanceSettings
 from tests.surveillance.timelines import START, store, timelines
-from warehouse import migrate
 from warehouse.engine import open_engine
 
 
@@ -36,9 +35,8 @@ def test_records_on_their_way_are_corrected_for() -> None:
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    migrate.upgrade(opened)
+def engine(warehouse_url: str) -> Iterator[Engine]:
+    opened = open_engine(warehouse_url)
     yield opened
     opened.dispose()
 

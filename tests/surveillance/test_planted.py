@@ -15,7 +15,6 @@ from surveillance import alerts, weekly
 from surveillance.measures.registry import Chart
 from surveillance.settings import SurveillanceSettings
 from tests.surveillance.timelines import START, row, store
-from warehouse import migrate
 from warehouse.engine import open_engine
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -26,9 +25,8 @@ WEEKS, INFANTS = 40, 600
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    migrate.upgrade(opened)
+def engine(warehouse_url: str) -> Iterator[Engine]:
+    opened = open_engine(warehouse_url)
     yield opened
     opened.dispose()
 

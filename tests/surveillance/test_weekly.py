@@ -26,7 +26,6 @@ from surveillance.measures.registry import Chart
 from surveillance.outbox import FileOutbox, Message
 from surveillance.settings import SurveillanceSettings
 from tests.surveillance.timelines import START, row, store, timelines
-from warehouse import migrate
 from warehouse.engine import open_engine
 
 pytestmark = pytest.mark.integration
@@ -38,9 +37,8 @@ CHART = "I2:race_ethnicity:nh_black:nh_white:within-site"
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    migrate.upgrade(opened)
+def engine(warehouse_url: str) -> Iterator[Engine]:
+    opened = open_engine(warehouse_url)
     yield opened
     opened.dispose()
 
