@@ -57,7 +57,7 @@ def dated_cases(facts: Facts, chart: Chart) -> list[DatedCase]:
     for diagnosis in facts.diagnoses:
         if not diagnosis.is_case and diagnosis.case != "late_onset":
             continue
-        when, rule = _diagnosed(diagnosis, facts)
+        when, rule = _diagnosed(diagnosis, facts, chart)
         if quarantine_undated(diagnosis, when, chart):
             continue
         if diagnosis.case == "late_onset":
@@ -68,12 +68,13 @@ def dated_cases(facts: Facts, chart: Chart) -> list[DatedCase]:
     return found
 
 
-def _diagnosed(diagnosis: Diagnosis, facts: Facts) -> tuple[DateRange | None, str]:
+def _diagnosed(diagnosis: Diagnosis, facts: Facts, chart: Chart) -> tuple[DateRange | None, str]:
     if diagnosis.asserted is not None:
         return diagnosis.asserted, "M7.1"
-    at_visit = [visit.when for visit in visits_of(diagnosis, facts)]
+    at_visit = [(visit.day_of(diagnosis.recorded, chart.counts_from), visit) for visit in visits_of(diagnosis, facts)]
     if at_visit:
-        return min(at_visit, key=lambda when: when.sort_key), "M7.2"
+        when, visit = min(at_visit, key=lambda item: item[0].sort_key)
+        return when, "M7.2" if when == visit.when else "M7.3"
     return diagnosis.recorded, "M7.3"
 
 

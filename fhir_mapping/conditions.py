@@ -116,7 +116,7 @@ def _status_codes(value: object) -> frozenset[str]:
         return frozenset({value.strip().lower()})
     concept = concept_of(value)
     found = {text(coding.get("code")).lower() for coding in objs(concept.get("coding"))}
-    return frozenset(found or {text(concept.get("text")).lower()})
+    return frozenset(found or {text(concept.get("text")).lower().replace(" ", "-")})
 
 
 def _category_codes(body: Json) -> frozenset[str]:

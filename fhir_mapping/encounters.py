@@ -23,6 +23,7 @@ from fhir_mapping.releases import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
     from fhir_mapping.chart import Chart
     from fhir_mapping.dates import DateRange
@@ -55,6 +56,7 @@ _LEFT_FOR_ELSEWHERE = frozenset({"other-hcf"})
 #: A participant of these types took no part in the care: who referred (v3-ParticipationType: referrer, referred by).
 _REFERRER = frozenset({"REF", "REFB"})
 EPISODE_GAP = timedelta(hours=24)
+LONG_STAY = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,22 @@ class Visit:
     @property
     def hospital(self) -> bool:
         return bool(self.classes & HOSPITAL_CLASSES)
+
+    def day_of(self, recorded: DateRange | None, counts_from: date | None) -> DateRange:
+        """The day of what was recorded at this visit: its start, but in a long stay the day on which it was recorded.
+
+        An infant may be in hospital since birth, and the first spasm come in the third month of that stay. Long is a
+        stay that began before the age from which spasms count, or over two weeks before the day of the record.
+        """
+        if recorded is None or not self.hospital or not self._holds(recorded):
+            return self.when
+        since_birth = counts_from is not None and self.when.high < counts_from <= recorded.low
+        return recorded if since_birth or recorded.low - self.when.high > LONG_STAY else self.when
+
+    def _holds(self, day: DateRange) -> bool:
+        last = self.end.high if self.end else None
+        under_way = last is None and encounter_status(self.resource.body) != "finished"
+        return self.when.low <= day.low and (under_way or (last is not None and day.high <= last))
 
 
 @dataclass(frozen=True, eq=False)

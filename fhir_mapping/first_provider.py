@@ -43,20 +43,30 @@ class Concern:
 
 
 def concerns(facts: Facts, case_ids: frozenset[str], chart: Chart) -> list[Concern]:
-    """Every episode with the codes of its visits and of the Conditions that belong to them, by date.
+    """Every episode with the codes of its visits and of the Conditions that belong to them, by date; in a long stay,
+    what was recorded later in it stands for itself.
 
     A Condition without an encounter belongs to a visit of the day on which it was recorded. An encounter diagnosis
     (by its category, or by a reference to an encounter that is not in the data) without any visit stands for one.
     """
     at_visit: dict[str, list[Diagnosis]] = {}
     alone: list[Diagnosis] = []
+    found: list[Concern] = []
+    episode_of = {visit.resource.id: episode for episode in facts.episodes for visit in episode.visits}
     for diagnosis in facts.diagnoses:
         visits = visits_of(diagnosis, facts) or _same_day(diagnosis, facts)
         for visit in visits:
-            at_visit.setdefault(visit.resource.id, []).append(diagnosis)
+            day = visit.day_of(diagnosis.recorded, chart.counts_from)
+            if day == visit.when:
+                at_visit.setdefault(visit.resource.id, []).append(diagnosis)
+                continue
+            is_case, episode = diagnosis.resource.id in case_ids, episode_of[visit.resource.id]
+            found.append(
+                Concern(day, visit.resource, diagnosis.roles, diagnosis.words, visit.eligible, is_case, episode)
+            )
         if not visits and _stands_for_visit(diagnosis, chart):
             alone.append(diagnosis)
-    found = [_of_episode(episode, at_visit, case_ids, chart) for episode in facts.episodes]
+    found += [_of_episode(episode, at_visit, case_ids, chart) for episode in facts.episodes]
     for diagnosis in alone:
         if diagnosis.recorded is not None:
             is_case = diagnosis.resource.id in case_ids
