@@ -25,6 +25,7 @@ ONSET, INTERPRETER = "onset_observation", "interpreter_observation"
 _READ = frozenset({ONSET, INTERPRETER})
 _TOLD = frozenset({"final", "amended", "corrected", "preliminary", "registered", "completed", "in-progress"})
 _TOLD_AT = ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "authored", "issued")
+_FORM = "/Questionnaire/"
 #: Observation.value[x] and the answer of an item, as the onset[x] of a Condition that says the same.
 _AS_ONSET = {
     "DateTime": "onsetDateTime",
@@ -44,6 +45,20 @@ class OnsetReport:
     onset: Onset
     encounter: tuple[str, str] | None
     focus: frozenset[tuple[str, str]]
+
+
+def searches(codes: Codes) -> dict[str, list[tuple[str, str]]]:
+    """What to ask of a server, by type: (system, code) of Observations; of forms ("", the questionnaire's URL).
+
+    A row whose system is a questionnaire (`.../Questionnaire/...`) names one of its questions.
+    """
+    pairs = codes.search_pairs(*_READ)
+    forms = sorted({system for system, _ in pairs if _FORM in system})
+    found = {
+        "Observation": [pair for pair in pairs if _FORM not in pair[0]],
+        "QuestionnaireResponse": [("", form) for form in forms],
+    }
+    return {name: asked for name, asked in found.items() if asked}
 
 
 def is_read(body: Json, codes: Codes) -> bool:

@@ -91,7 +91,7 @@ def pull(
         now=clock.now,
         cohort_codes=_codes(settings).search_pairs(*COHORT_ROLES),
         known_infants=sorted(known),
-        coded={"Observation": _codes(settings).search_pairs(observations.ONSET, observations.INTERPRETER)},
+        coded=observations.searches(_codes(settings)),
         export=export,
         progress=progress,
     )

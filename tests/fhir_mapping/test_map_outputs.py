@@ -9,7 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from fhir_mapping import codes
 from fhir_mapping.model import LedgerLine, MappingSettings
+from fhir_mapping.observations import searches
 from fhir_mapping.run import map_folder
 
 Json = dict[str, Any]
@@ -133,3 +135,13 @@ def test_a_sites_own_codes_find_infants_whom_the_shipped_ones_do_not(tmp_path: P
     own = replace(SETTINGS, local_codes=Path(__file__).parents[1] / "data" / "site_codes.csv")
     assert map_folder(folder, tmp_path / "with.csv", own).rows == 1
     assert rows_of(tmp_path / "with.csv")[0]["cohort"] == "definite"
+
+
+def test_servers_are_asked_for_what_is_read_and_no_more() -> None:
+    shipped = searches(codes.load())
+    assert set(shipped) == {"Observation"}
+    assert ("http://loinc.org", "54588-9") in shipped["Observation"]
+    assert all(code in {"54588-9", "11368-8"} for _, code in shipped["Observation"])
+    own = searches(codes.load(Path(__file__).parents[1] / "data" / "site_codes.csv"))
+    assert own["Observation"] == shipped["Observation"]
+    assert own["QuestionnaireResponse"] == [("", "https://forms.hospital.example/Questionnaire/spasms")]
