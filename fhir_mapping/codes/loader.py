@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import date
@@ -12,6 +11,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from fhir_mapping.codes.checks import WITHDRAWN, contradictions, problem_of
 from fhir_mapping.codes.normal import DOTTED, ICD_10_CM, ICD_10_WHO, normal_code, normal_uri
 from fhir_source.errors import SettingsError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 SET_VERSION = "2026.11.4"
 FIELDS = ("system", "code", "label", "role", "evidence", "source", "since", "until")
 EVIDENCE = frozenset({"V", "3P", "MEM", "local"})
-WITHDRAWN = "-"
 _FILES = (
     "conditions.csv",
     "concerns.csv",
@@ -37,6 +36,7 @@ _FILES = (
 )
 #: Roles that a site may coin a new member of: a drug or an etiology that we do not ship.
 _OPEN_ROLES = ("drug_", "etiology_")
+_SEE = "see docs/timeline.md for the columns and roles"
 _NO_ROLES: frozenset[str] = frozenset()
 
 
@@ -140,7 +140,7 @@ class Codes:
     def roles(self, system: str, code: str) -> frozenset[str]:
         """What a coding means: the roles of every row that it matches."""
         rows = self.rows_of(system, code)
-        return frozenset(row.role for row in rows) if rows else _NO_ROLES
+        return frozenset(row.role for row in rows if row.role != WITHDRAWN) if rows else _NO_ROLES
 
     def valid_on(self, system: str, code: str, day: date) -> bool:
         """Whether the code was in use on that day (a code without limits always is)."""
@@ -229,27 +229,20 @@ def _with_local(shipped: tuple[CodeRow, ...], local: Path, codes: Codes) -> list
             row = _row({**record, "evidence": record["evidence"] or "local"})
         except ValueError as error:
             raise SettingsError(f"row {number} of the local value set has no valid date", file=str(local)) from error
-        _check(row, known, number, local)
         preferred = codes.system(row.system) or row.system
         row = replace(row, system=preferred, code=normal_code(preferred, row.code))
+        problem = problem_of(row, known, _OPEN_ROLES)
+        if problem:
+            raise SettingsError(f"row {number} of the local value set {problem}", file=str(local), next_step=_SEE)
         if row.role == WITHDRAWN:
             rows = [other for other in rows if (other.system, other.code) != (row.system, row.code)]
+            rows.append(row)  # stands in the way of a family that has the code
         elif row not in rows:
             rows.append(row)
-    return rows
-
-
-def _check(row: CodeRow, known: set[str], number: int, local: Path) -> None:
-    problem = None
-    if not row.system or not row.code:
-        problem = "lacks a system or a code"
-    elif row.role != WITHDRAWN and row.role not in known and not row.role.startswith(_OPEN_ROLES):
-        problem = "has a role that no rule knows"
-    elif ".." in row.code and not re.fullmatch(r"\d+\.\.\d+", row.code):
-        problem = "has a range that is none"
-    if problem:
+    for _, code, roles in contradictions(rows):
         raise SettingsError(
-            f"row {number} of the local value set {problem}",
+            f"with the local value set, {code} is both {' and '.join(sorted(roles))}",
             file=str(local),
-            next_step="see docs/timeline.md for the columns and roles",
+            next_step="withdraw the shipped meaning first, by a row with the role -",
         )
+    return rows

@@ -10,28 +10,15 @@ from pathlib import Path
 import pytest
 
 from fhir_mapping import codes
+from fhir_mapping.codes.checks import contradictions, shaped
 from fhir_mapping.codes.loader import EVIDENCE, SET_VERSION
-from fhir_mapping.codes.normal import ICD_9_CM, ICD_10_CM, normal_code
+from fhir_mapping.codes.normal import ICD_10_CM, normal_code
 from fhir_source.errors import SettingsError
 
 CODES = codes.load()
 CPT = "http://www.ama-assn.org/go/cpt"
 KNOWN_HASH = "b9514c57"
 
-#: What a code of each system looks like; families end in *.
-SHAPES = {
-    ICD_10_CM: r"[A-Z]\d[0-9A-Z](\.[0-9A-Z]{0,4})?\*?",
-    "http://hl7.org/fhir/sid/icd-10": r"[A-Z]\d\d(\.\d)?",
-    ICD_9_CM: r"\d{3}(\.\d{1,2})?",
-    "http://snomed.info/sct": r"\d{6,18}",
-    CPT: r"\d{5}",
-    "http://loinc.org": r"(LA)?\d{1,5}-\d",
-    "http://nucc.org/provider-taxonomy": r"\d{3}[0-9A-Z]{6}X",
-    "http://www.nlm.nih.gov/research/umls/rxnorm": r"\d{2,7}",
-    "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets": r"[A-Z]\d{4}",
-    "http://www.cms.gov/Medicare/Coding/ICD10": r"[0-9A-HJ-NP-Z]{7}",
-    "https://nahdo.org/sopt": r"\d{1,4}\*?",
-}
 #: Roles that one code may hold together, and why.
 OVERLAPS = {
     frozenset({"iess_definite", "header"}),  # the header of a definite code, flagged
@@ -67,10 +54,11 @@ def test_every_row_is_told_apart_and_sourced() -> None:
 
 
 def test_codes_have_the_shape_of_their_system() -> None:
-    for row in CODES.rows:
-        shape = SHAPES.get(row.system)
-        if shape is not None and ".." not in row.code:
-            assert re.fullmatch(shape.replace(r"\*?", r"(\.?\*)?"), row.code) or re.fullmatch(shape, row.code), row
+    assert [row for row in CODES.rows if not shaped(row)] == []
+
+
+def test_no_code_contradicts_itself() -> None:
+    assert contradictions(CODES.rows) == []
 
 
 def test_codes_are_spelled_as_lookups_spell_them() -> None:
@@ -179,12 +167,57 @@ def test_a_site_adds_and_withdraws_codes(tmp_path: Path) -> None:
     assert local.version != CODES.version
 
 
+def test_a_site_withdraws_one_code_of_a_family(tmp_path: Path) -> None:
+    assert CODES.roles(ICD_10_CM, "G24.1") == {"concern_a"}
+    local = codes.load(_local(tmp_path, "http://hl7.org/fhir/sid/icd-10-cm,G24.1,No concern of ours,-"))
+    assert local.roles(ICD_10_CM, "G24.1") == frozenset()
+    assert local.roles(ICD_10_CM, "g242") == {"concern_a"}
+
+
+def test_a_site_gives_a_shipped_code_another_meaning_only_once_it_is_withdrawn(tmp_path: Path) -> None:
+    anew = "http://hl7.org/fhir/sid/icd-10-cm,R55,A faint is a mimic here,concern_b"
+    with pytest.raises(SettingsError, match="R55 is both concern_a and concern_b"):
+        codes.load(_local(tmp_path, anew))
+    local = codes.load(_local(tmp_path, "http://hl7.org/fhir/sid/icd-10-cm,R55,Not ours,-", anew))
+    assert local.roles(ICD_10_CM, "R55") == {"concern_b"}
+
+
 @pytest.mark.parametrize(
-    "line", ["http://x,1,Label,no_such_role", ",1,Label,eeg", "http://x,,Label,eeg", "http://x,1..z,Label,eeg"]
+    "rows",
+    [
+        ("http://x,1,One,iess_definite", "http://x,1,Two,not_iess"),
+        ("http://x,1,One,drug_acth", "http://x,1,Two,drug_vigabatrin"),
+        ("http://x,1,One,payer_public", "http://x,1,Two,payer_private"),
+        ("http://x,1,One,specialty_neurology", "http://x,1,Two,specialty_other"),
+    ],
+)
+def test_roles_that_contradict_each_other_are_an_error(rows: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="1 is both"):
+        codes.load(_local(tmp_path, *rows))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "http://x,1,Label,no_such_role",
+        ",1,Label,eeg",
+        "http://x,,Label,eeg",
+        "http://x,1..z,Label,eeg",
+        "http://loinc.org,28055006,A code of another system,iess_definite",
+        "urn:oid:2.16.840.1.113883.6.96,G40.822,A code of another system,iess_definite",
+        "http://hl7.org/fhir/sid/icd-10-cm,345.60,A code of another system,iess_definite",
+    ],
 )
 def test_a_wrong_row_is_an_error_of_the_settings(line: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="row 2 of the local value set"):
         codes.load(_local(tmp_path, line))
+
+
+def test_a_row_that_ends_before_it_begins(tmp_path: Path) -> None:
+    path = tmp_path / "local.csv"
+    path.write_text("system,code,label,role,since,until\nhttp://x,1,L,eeg,2024-02-01,2024-01-31\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="row 2 of the local value set ends before it begins"):
+        codes.load(path)
 
 
 def test_a_wrong_file_is_an_error_of_the_settings(tmp_path: Path) -> None:
