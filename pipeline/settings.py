@@ -133,6 +133,7 @@ class SurveillanceOptions(BaseModel):
     cohorts: tuple[Literal["definite", "probable"], ...] = ("definite", "probable")
     owner: str = "the network's quality lead"
     worklist_link: str = ""
+    message_counts: bool = True
     report_dir: Path | None = None
     outbox_dir: Path | None = None
     notify: NotifyOptions = NotifyOptions()

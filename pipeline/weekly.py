@@ -90,6 +90,7 @@ def options(settings: Settings) -> SurveillanceSettings:
         cohorts=settings.surveillance.cohorts,
         owner=settings.surveillance.owner,
         worklist_link=settings.surveillance.worklist_link,
+        message_counts=settings.surveillance.message_counts,
         sources=tuple(sorted(settings.sources)),
     )
 

@@ -32,6 +32,15 @@ GROUPS = {
     "not_en": "infants of families with another language than English",
     "en": "infants of English-speaking families",
 }
+#: Values that mean something in their dimension only.
+_OF_DIMENSION = {
+    ("sex", "female"): "girls",
+    ("sex", "male"): "boys",
+    ("bipoc", "yes"): "BIPOC infants (derived)",
+    ("bipoc", "no"): "infants who are not BIPOC (derived)",
+    ("interpreter", "yes"): "infants of families who need an interpreter",
+    ("interpreter", "no"): "infants of families who need no interpreter",
+}
 DIMENSION_NAMES = {
     "race_ethnicity": "race and ethnicity",
     "bipoc": "BIPOC (derived)",
@@ -61,6 +70,7 @@ class Item:
 def group_name(dimension: str, value: str) -> str:
     """The group in words."""
     fallback = f"infants with {DIMENSION_NAMES.get(dimension, dimension)} {value.replace('_', ' ')}"
+    fallback = _OF_DIMENSION.get((dimension, value), fallback)
     return GROUPS.get(value, fallback) if dimension != "source" else f"infants at {value}"
 
 
@@ -84,7 +94,7 @@ def body(
     settings: SurveillanceSettings,
 ) -> str:
     """The message's text. `waiting` is how many infants are on the work list today."""
-    parts = [paragraph for item in items for paragraph in (*_finding(item), "")]
+    parts = [paragraph for item in items for paragraph in (*_finding(item, show_counts=settings.message_counts), "")]
     reaches = min(through.values(), default=as_of)
     parts += [
         "What this is not: an adjusted comparison, a judgement of any clinician or site, or proof of a cause. It says "
@@ -111,13 +121,15 @@ def _waiting(waiting: int, settings: SurveillanceSettings) -> str:
     )
 
 
-def _finding(item: Item) -> list[str]:
+def _finding(item: Item, *, show_counts: bool) -> list[str]:
     facts, chart = item.facts, item.chart
     group = group_name(chart.dimension, chart.group)
     reference = group_name(chart.dimension, chart.reference)
     since = _day(date.fromisoformat(facts["since"]))
     counts = f"{facts['x']} of {facts['n_group']} v {facts['y']} of {facts['n_reference']} {item.measure.late_title}"
     days = _days(facts)
+    if not show_counts:
+        counts, days = item.measure.late_title, ""
     lines = [
         f"Since about the week of {since}, {group} waited longer than {reference}: {counts}{days}."
         if item.measure.kind == "interval"
@@ -163,36 +175,39 @@ def _ratio(facts: Mapping[str, Any]) -> str:
 
 
 def _others(facts: Mapping[str, Any]) -> str:
-    """The other charts of the same groups that have something to say."""
-    said = {
-        word: [other["chart"] for other in facts["others"] if other["says"] == word]
-        for word in ("supports", "contradicts")
-    }
-    told = [
-        f"{'Supported' if word == 'supports' else 'Contradicted'} by {_chart_list(charts)}."
-        for word, charts in said.items()
-        if charts
-    ]
-    return "".join(f" {sentence}" for sentence in told)
+    """What the other charts of the same groups say: of this measure, and of others only what points the same way."""
+    measure = facts["chart_id"].split(":")[0]
+    said: dict[str, list[str]] = {"supports": [], "contradicts": [], "also": []}
+    for other in facts["others"]:
+        of_measure = other["chart"].split(":")[0] == measure
+        word = other["says"] if of_measure else {"supports": "also"}.get(other["says"], "")
+        if word in said:
+            said[word].append(_chart_name(other["chart"]))
+    words = {"supports": "Supported by", "contradicts": "Contradicted by", "also": "The same way round in"}
+    return "".join(f" {words[word]} {', '.join(charts)}." for word, charts in said.items() if charts)
 
 
-def _chart_list(charts: Sequence[str]) -> str:
-    """Charts by their measure, scope and version: `I2 (within-site, days waited)`."""
-    named = []
-    for chart in charts:
-        measure, _, _, _, scope, *version = chart.split(":")
-        named.append(f"{measure} ({scope}{', days waited' if version else ''})")
-    return ", ".join(named)
+def _chart_name(chart: str) -> str:
+    """A chart of the same groups by its measure, scope and version: `I2 within sites, days waited`."""
+    measure, _, _, _, scope, *version = chart.split(":")
+    where = "within sites" if scope == "within-site" else "over all sites"
+    return f"{measure} {where}, {'days waited' if version else 'late or not'}"
 
 
 def _unknown(facts: Mapping[str, Any], chart: Chart) -> str:
     total = facts["unknown"] + facts["n_group"] + facts["n_reference"]
     share = facts["unknown"] / total if total else 0.0
-    return f"{DIMENSION_NAMES[chart.dimension].capitalize()} unknown: {facts['unknown']} ({share:.0%})."
+    return f"{DIMENSION_NAMES[chart.dimension].capitalize()} unknown: {share:.0%}."
 
 
 def _by_site(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{site} {x} of {n} v {y} of {m}" for site, (x, n, y, m) in sorted(facts["sites"].items()))
+    """At which sites the group's share is the larger. No counts: of one site they are small."""
+    larger: list[str] = []
+    others: list[str] = []
+    for site, (x, n, y, m) in sorted(facts["sites"].items()):
+        (larger if n and m and x / n > y / m else others).append(site)
+    parts = [f"{way} at {', '.join(sites)}" for way, sites in (("this way round", larger), ("not so", others)) if sites]
+    return "; ".join(parts)
 
 
 def _standing(item: Item) -> str:

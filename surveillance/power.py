@@ -183,10 +183,11 @@ def false_alerts(scenario: Scenario, limit: float, *, years: int = 10, charts: i
     return sum(len(chart) for chart in found) / (charts * years)
 
 
-def weeks_to_detection(
+def before_and_after(
     scenario: Scenario, limit: float, *, start: int = 130, horizon: int = 260, charts: int = 200, seed: int = 1
-) -> list[float]:
-    """Weeks from the beginning of the difference (week `start`) to the first signal; infinite beyond `horizon`."""
+) -> tuple[float, list[float]]:
+    """False alerts a chart and year before the difference begins in week `start`, and the weeks from then until each
+    chart's first signal; infinite beyond `horizon`."""
     found = signals(
         scenario,
         limit,
@@ -196,8 +197,16 @@ def weeks_to_detection(
         odds_ratio=lambda week: scenario.odds_ratio if week >= start else 1.0,
         until=start,
     )
+    false = sum(week < start for chart in found for week in chart)
     after = [[week - start + 1 for week in chart if week >= start] for chart in found]
-    return [float(min(weeks, default=np.inf)) for weeks in after]
+    return false / (charts * start / WEEKS_A_YEAR), [float(min(weeks, default=np.inf)) for weeks in after]
+
+
+def weeks_to_detection(
+    scenario: Scenario, limit: float, *, start: int = 130, horizon: int = 260, charts: int = 200, seed: int = 1
+) -> list[float]:
+    """Weeks from the beginning of the difference (week `start`) to the first signal; infinite beyond `horizon`."""
+    return before_and_after(scenario, limit, start=start, horizon=horizon, charts=charts, seed=seed)[1]
 
 
 def power(scenario: Scenario, limit: float, *, charts: int = 200, seed: int = 1) -> Power:

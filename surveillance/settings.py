@@ -41,9 +41,11 @@ class SurveillanceSettings:
     #: Days between releases into `published`.
     release_days: int = 91
     #: Simulated charts behind the report's weeks to detection; 0 leaves them out.
-    power_charts: int = 40
+    power_charts: int = 30
     #: Who answers for alerts, as named in every message.
     owner: str = "the network's quality lead"
+    #: Whether messages hold the counts behind an alert; off where they go beyond those who answer for it.
+    message_counts: bool = True
     #: Where those who may see infants find them; no PHI, no identifier.
     worklist_link: str = ""
     #: Sources that should send something; one that never did is missing.

@@ -127,18 +127,19 @@ def evidence_figure(
 ) -> Figure | None:
     """The weekly statistic of a measure's charts against the limit.
 
-    Rounded to a tenth of log10: the exact path would give back the counts of each week.
+    Rounded to a quarter of log10: the exact path would give back the counts of each week.
     """
     rows: list[dict[str, Any]] = []
     for chart_id, chart in charts.items():
         if chart.measure != measure.id or chart.role != "alert":
             continue
         name = f"{label(chart.dimension, chart.group)} v {label(chart.dimension, chart.reference)}"
+        name += ", days waited" if chart.version == "time-to-event" else ""
         rows += [
             {
                 "group": name,
                 "week": week.week.isoformat(),
-                "log10_m": round(math.log10(max(week.m, 1e-3)), 1),
+                "log10_m": round(4 * math.log10(max(week.m, 1e-3))) / 4,
                 "log10_limit": round(math.log10(week.limit_a), 2),
                 "signal": week.signal,
             }
@@ -164,7 +165,7 @@ def evidence_figure(
         svg_of(evidence_path(data.drop(columns="log10_limit"), limits)),
         ("Comparison", "Week of", "log10 M", "log10 limit", "Signal"),
         [
-            (r["group"], r["week"], f"{r['log10_m']:.1f}", f"{r['log10_limit']:.2f}", "signal" if r["signal"] else "")
+            (r["group"], r["week"], f"{r['log10_m']:.2f}", f"{r['log10_limit']:.2f}", "signal" if r["signal"] else "")
             for r in shown
         ],
     )

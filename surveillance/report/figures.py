@@ -29,6 +29,8 @@ COLOURS = {
     "race and ethnicity unknown": _PALETTE[7],
 }
 _WIDTH, _HEIGHT = 640, 260
+#: A legend with longer names has them beneath each other.
+_LONG_LABEL = 45
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def _colour(groups: Sequence[str]) -> Any:
     spare = [colour for colour in _PALETTE if colour not in {COLOURS.get(group) for group in groups}]
     range_ = [COLOURS.get(group) or spare[i % len(spare)] for i, group in enumerate(groups)]
     scale = alt.Scale(domain=list(groups), range=range_)
-    return alt.Color("group:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", labelLimit=320, columns=2))
+    columns = 1 if any(len(group) > _LONG_LABEL for group in groups) else 2
+    legend = alt.Legend(title=None, orient="bottom", labelLimit=700 // columns, columns=columns)
+    return alt.Color("group:N", scale=scale, legend=legend)
 
 
 def waiting_curve(data: pd.DataFrame, *, threshold: int, horizon: int, y_title: str) -> alt.LayerChart:
@@ -104,7 +108,7 @@ def evidence_path(data: pd.DataFrame, limits: pd.DataFrame) -> alt.LayerChart:
 
     groups = list(dict.fromkeys(data["group"]))
     x = alt.X("week:T", title="week", axis=alt.Axis(format="%b %Y", tickCount=10))
-    y = alt.Y("log10_m:Q", title="evidence, log10 M")
+    y = alt.Y("log10_m:Q", title="evidence (one up: ten times as much)")
     dash = alt.StrokeDash("group:N", legend=None, sort=groups)
     lines = alt.Chart(data).mark_line(strokeWidth=1.5).encode(x, y, _colour(groups), dash)
     limit = alt.Chart(limits).mark_line(color="#444", strokeDash=[4, 4], interpolate="step-after")

@@ -237,7 +237,9 @@ def test_a_replay_finds_what_a_forged_chain_of_hashes_hides(engine: Engine) -> N
 
 def test_nothing_in_the_warehouse(engine: Engine, tmp_path: Path) -> None:
     run(engine, END, tmp_path)
-    assert "No alert is open" in (tmp_path / f"weekly-{END}.html").read_text()
+    page = (tmp_path / f"weekly-{END}.html").read_text()
+    assert "Nothing is loaded yet" in page
+    assert "No alert is open" not in page  # nothing was looked for
 
 
 def test_one_infant_of_unknown_everything(engine: Engine, tmp_path: Path) -> None:
