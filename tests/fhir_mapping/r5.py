@@ -29,6 +29,11 @@ def _reasons(body: Json) -> list[Json]:
     return concepts + [{"reference": item} for item in body.pop("reasonReference", [])]
 
 
+def _wrapped(concept: Json) -> Json:
+    """A CodeableReference, unless the case has written one."""
+    return concept if "reference" in concept or "concept" in concept else {"concept": concept}
+
+
 def _encounter(body: Json) -> None:
     if "actualPeriod" in body:
         return  # written as R5 in the case itself
@@ -51,7 +56,7 @@ def _encounter(body: Json) -> None:
 
 def _request(body: Json) -> None:
     if "code" in body:
-        body["code"] = {"concept": body["code"]}
+        body["code"] = _wrapped(body["code"])
     reasons = _reasons(body)
     if reasons:
         body["reason"] = reasons
@@ -95,7 +100,7 @@ def _administration(body: Json) -> None:
 
 def _appointment(body: Json) -> None:
     if "serviceType" in body:
-        body["serviceType"] = [{"concept": item} for item in body["serviceType"]]
+        body["serviceType"] = [_wrapped(item) for item in body["serviceType"]]
     reasons = _reasons(body)
     if reasons:
         body["reason"] = reasons
