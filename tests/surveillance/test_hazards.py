@@ -31,11 +31,11 @@ def test_cells_by_hand() -> None:
         one(5, False, REFERENCE),
     ]
     assert cells(waits) == [Block(1, 3, 0, 2), Block(0, 2, 1, 2), Block(1, 1, 0, 1)]
-    assert cells([one(40, True, GROUP), one(41, True, REFERENCE)]) == []
+    assert cells([one(91, True, GROUP), one(99, True, REFERENCE)]) == []
     assert cells([]) == []
 
 
-infants = st.lists(st.tuples(st.integers(0, 40), st.booleans(), st.booleans()), max_size=30)
+infants = st.lists(st.tuples(st.integers(0, 100), st.booleans(), st.booleans()), max_size=30)
 
 
 @given(infants)
