@@ -165,9 +165,9 @@ def _ratio(facts: Mapping[str, Any]) -> str:
     ratio, low, high = facts["ratio"], facts["cs_low"], facts["cs_high"]
     interval = f"{low or 0.0:.1f} to {'no upper bound' if high is None else f'{high:.1f}'}"
     if facts["version"] == "time-to-event":
-        daily = "can't be told" if ratio is None else f"was {ratio:.1f} times that of the reference"
+        daily = "can't be told" if ratio is None else f"was about {ratio:.1f} times that of the reference"
         return (
-            f"Day by day, the chance of those still waiting to be seen {daily} (hazard ratio over all weeks; the "
+            f"On any day, the chance of those still waiting to be seen {daily} (hazard ratio over all weeks; the "
             f"interval {interval} holds however often one looks)."
         )
     value = "not finite" if ratio is None else f"{ratio:.1f}"

@@ -81,7 +81,7 @@ def _line(row: Mapping[Any, Any], chart: Chart, settings: SurveillanceSettings) 
     return AlertLine(
         headline=f"{group[0].upper()}{group[1:]} {verb} {reference}: {measure.title.lower()}",
         counts=f"Since about the week of {since}. {_counts(facts, measure, settings)}",
-        sure=f"{_interval(chart, facts['cs_low'], facts['cs_high'])} This interval holds however often one looks. "
+        sure=f"{_ratio(chart, facts)} This interval holds however often one looks. "
         f"Chance alone raises at most {facts['budget']:g} alert{'' if facts['budget'] == 1 else 's'} a year over all "
         f"{facts['charts']} comparisons together.",
         standing=f"{_STANDING.get(row['status'], row['status'])}{taken}{due}",
@@ -94,18 +94,21 @@ def _counts(facts: Mapping[str, Any], measure: Any, settings: SurveillanceSettin
     table = (facts["x"], facts["n_group"], facts["y"], facts["n_reference"])
     x, n, y, m = table
     if settings.suppression and any(0 < count <= THRESHOLD for count in (x, n - x, y, m - y)):
-        return "The counts are too small to be shown here; those who answer for the alert see them by iess alerts show."
+        return "The counts are in the alert itself, for those who may see it."
     days = ""
     if facts["median_group"] is not None and facts["median_reference"] is not None:
         days = f"; half had waited {facts['median_group']:g} v {facts['median_reference']:g} days or more"
     return f"{x} of {n} v {y} of {m} {measure.late_title}{days}."
 
 
-def _interval(chart: Chart, low: float | None, high: float | None) -> str:
-    lower, upper = outward(low, high)
+def _ratio(chart: Chart, facts: Mapping[str, Any]) -> str:
+    """The ratio and its interval in words; a hazard ratio is the chance of being seen on a day."""
+    lower, upper = outward(facts["cs_low"], facts["cs_high"])
+    about = "" if facts["ratio"] is None else f"about {facts['ratio']:.1f} times "
+    them = f"that of {group_name(chart.dimension, chart.reference)}"
     if chart.version == "time-to-event":
-        return f"Day by day, the chance of those still waiting to be seen is {lower} to {upper} times the reference's."
-    return f"The odds of being late are {lower} to {upper} times those of the reference."
+        return f"On any day, the chance of those still waiting to be seen was {about}{them} ({lower} to {upper} times)."
+    return f"The odds of being late were {about}{them.replace('that', 'those')} ({lower} to {upper} times)."
 
 
 def outward(low: float | None, high: float | None) -> tuple[str, str]:

@@ -33,7 +33,7 @@ def test_an_alert_in_words() -> None:
     [line] = alert_lines(live(x=30, n_group=60, y=40, n_reference=120), CHARTS, SurveillanceSettings())
     assert line.headline == "Black infants waited longer than White infants: first provider to neurologist"
     assert "30 of 60 v 40 of 120" in line.counts
-    assert "1.2 to 32.0 times" in line.sure
+    assert "The odds of being late were about 5.4 times those of White infants (1.2 to 32.0 times)" in line.sure
     assert "at most 1 alert a year over all 12 comparisons" in line.sure
     assert "nobody has taken it yet; to be acknowledged by 16 June 2025" in line.standing
 
@@ -42,7 +42,7 @@ def test_an_alert_in_words() -> None:
 def test_small_counts_and_small_complements_are_left_out(small: dict[str, Any]) -> None:
     told: dict[str, Any] = {"x": 30, "n_group": 60, "y": 40, "n_reference": 120, **small}
     [line] = alert_lines(live(**told), CHARTS, SurveillanceSettings())
-    assert "too small to be shown" in line.counts
+    assert "in the alert itself" in line.counts
     assert " of 60" not in line.counts
     [shown] = alert_lines(live(**told), CHARTS, SurveillanceSettings(suppression=False))
     assert " of 60" in shown.counts
@@ -57,9 +57,10 @@ def test_a_held_alert_says_why_and_that_it_is_no_difference_in_care() -> None:
 
 def test_days_waited_are_told_the_right_way_round() -> None:
     days: Chart = replace(CHART, version="time-to-event")
-    row = live(version="time-to-event", cs_low=0.24, cs_high=0.71).assign(chart_id=days.id)
+    row = live(version="time-to-event", ratio=0.42, cs_low=0.24, cs_high=0.71).assign(chart_id=days.id)
     [line] = alert_lines(row, {days.id: days}, SurveillanceSettings())
-    assert "the chance of those still waiting to be seen is 0.2 to 0.8 times the reference's" in line.sure
+    assert "the chance of those still waiting to be seen was about 0.4 times that of White infants" in line.sure
+    assert "(0.2 to 0.8 times)" in line.sure
 
 
 def test_intervals_are_rounded_outward() -> None:
