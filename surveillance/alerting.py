@@ -64,6 +64,7 @@ class _Evidence:
             through=self.read.through,
             as_of=self.as_of,
             lag=self.settings.lag,
+            expected=self.settings.sources,
         )
         facts.gates.extend(verdict.as_json() for verdict in gates.evaluate(chart, facts, quality))
         facts.others.extend(self._others(chart, date.fromisoformat(facts.since)))

@@ -13,10 +13,9 @@ from surveillance.estimates.stratified import conditional_odds_ratio
 from surveillance.estimates.unknown import difference_bounds, plausible_range
 from surveillance.evidence import Facts, Table, pair, strata_tables, window_of
 from surveillance.measures.registry import UNKNOWN, Chart
+from surveillance.silence import SILENT_DAYS, silent_sources
 
 Verdict = Literal["passed", "failed", "not_evaluable"]
-#: A source that has reported nothing for longer is silent.
-SILENT_DAYS = 14
 #: Points by which the known share of a dimension may fall against the year before.
 COMPLETENESS_DROP = 0.10
 #: Share of the infants behind a signal who may have been judged sooner than records take.
@@ -37,10 +36,10 @@ class GateOutcome:
         return asdict(self)
 
 
-def load_complete(through: Mapping[str, date], as_of: date) -> GateOutcome:
-    """Every source has reported within the last two weeks."""
-    silent = sorted(source for source, day in through.items() if (as_of - day).days > SILENT_DAYS)
-    if not through:
+def load_complete(through: Mapping[str, date], as_of: date, expected: Sequence[str] = ()) -> GateOutcome:
+    """Every source, and every one that is `expected`, has reported within the last two weeks."""
+    silent = silent_sources(through, expected, as_of)
+    if not through and not silent:
         return GateOutcome("load_complete", "not_evaluable", "no source has reported a data-through date")
     if silent:
         return GateOutcome("load_complete", "failed", f"silent for over {SILENT_DAYS} days: {', '.join(silent)}")
@@ -151,6 +150,7 @@ class Quality:
     through: Mapping[str, date]
     as_of: date
     lag: Callable[[str], int]  # source -> days until its outcomes are judged, as they are now
+    expected: Sequence[str] = ()  # sources that should send something
 
 
 def evaluate(chart: Chart, facts: Facts, quality: Quality) -> list[GateOutcome]:
@@ -158,7 +158,7 @@ def evaluate(chart: Chart, facts: Facts, quality: Quality) -> list[GateOutcome]:
     since, week = date.fromisoformat(facts.since), date.fromisoformat(facts.week)
     compared = pair(window_of(quality.frozen, since, week), chart)
     return [
-        load_complete(quality.through, quality.as_of),
+        load_complete(quality.through, quality.as_of, quality.expected),
         completeness(chart, quality.frozen, week),
         lag_difference(chart, quality.lags, compared, allowed_days(compared, quality.measured, quality.lag)),
         freeze_error(chart, quality.frozen, quality.revised),

@@ -71,6 +71,8 @@ def test_load_complete() -> None:
     silent = gates.load_complete({"a": as_of, "b": as_of - timedelta(days=15)}, as_of)
     assert (silent.verdict, "b" in silent.detail) == ("failed", True)
     assert gates.load_complete({}, as_of).verdict == "not_evaluable"
+    never = gates.load_complete({"a": as_of}, as_of, ["a", "c"])  # configured, and nothing ever came
+    assert (never.verdict, never.detail.endswith(": c")) == ("failed", True)
 
 
 @pytest.mark.parametrize(("unknown_now", "verdict"), [(0, "passed"), (4, "passed"), (9, "failed")])
