@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 from lifelines.datasets import load_lung
@@ -136,6 +137,7 @@ def assert_value_or_reason(estimate: Estimate) -> None:
     assert (None not in (estimate.value, estimate.low, estimate.high)) or estimate.reason, estimate
 
 
+@example_settings(deadline=None)
 @given(tables)
 def test_two_by_two_tables_give_a_value_or_a_reason(table: tuple[int, int, int, int]) -> None:
     for estimate in (risk_difference(*table), risk_ratio(*table), odds_ratio(*table), odds_ratio(*table, mid_p=True)):
@@ -145,6 +147,7 @@ def test_two_by_two_tables_give_a_value_or_a_reason(table: tuple[int, int, int, 
             assert estimate.high is None or estimate.value <= estimate.high + 1e-9
 
 
+@example_settings(deadline=None)
 @given(tables)
 def test_exchanging_the_groups_turns_the_difference_round(table: tuple[int, int, int, int]) -> None:
     x, n, y, m = table
@@ -182,6 +185,7 @@ def test_odds_ratio_as_epitools() -> None:
     assert mid_p.p_value == pytest.approx(0.02332167, abs=1e-7)
 
 
+@example_settings(deadline=None)
 @given(tables)
 def test_exact_odds_ratio_is_the_one_of_scipy(table: tuple[int, int, int, int]) -> None:
     x, n, y, m = table
