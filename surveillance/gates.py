@@ -36,14 +36,18 @@ class GateOutcome:
         return asdict(self)
 
 
-def load_complete(through: Mapping[str, date], as_of: date, expected: Sequence[str] = ()) -> GateOutcome:
-    """Every source, and every one that is `expected`, has reported within the last two weeks."""
-    silent = silent_sources(through, expected, as_of)
+def load_complete(through: Mapping[str, date], on: date, expected: Sequence[str] = ()) -> GateOutcome:
+    """Every source, and every one that is `expected`, had reported up to two weeks before `on`."""
+    silent = silent_sources(through, expected, on)
     if not through and not silent:
         return GateOutcome("load_complete", "not_evaluable", "no source has reported a data-through date")
     if silent:
-        return GateOutcome("load_complete", "failed", f"silent for over {SILENT_DAYS} days: {', '.join(silent)}")
-    return GateOutcome("load_complete", "passed", f"all {len(through)} sources reported in the last {SILENT_DAYS} days")
+        return GateOutcome(
+            "load_complete", "failed", f"silent for over {SILENT_DAYS} days by {on}: {', '.join(silent)}"
+        )
+    return GateOutcome(
+        "load_complete", "passed", f"all {len(through)} sources reported in the {SILENT_DAYS} days up to {on}"
+    )
 
 
 def completeness(chart: Chart, frozen: pd.DataFrame, week: date) -> GateOutcome:
@@ -157,8 +161,10 @@ def evaluate(chart: Chart, facts: Facts, quality: Quality) -> list[GateOutcome]:
     """All gates of one signal."""
     since, week = date.fromisoformat(facts.since), date.fromisoformat(facts.week)
     compared = pair(window_of(quality.frozen, since, week), chart)
+    # As of the signal's own week: what a source did since says nothing of the infants behind it.
+    ended = min(quality.as_of, week + timedelta(days=6))
     return [
-        load_complete(quality.through, quality.as_of, quality.expected),
+        load_complete(quality.through, ended, quality.expected),
         completeness(chart, quality.frozen, week),
         lag_difference(chart, quality.lags, compared, allowed_days(compared, quality.measured, quality.lag)),
         freeze_error(chart, quality.frozen, quality.revised),

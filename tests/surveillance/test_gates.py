@@ -178,5 +178,5 @@ def test_the_message_says_which_check_failed() -> None:
     )
     told = " ".join(body.split())
     assert "Held, because a data check failed, and not yet to be read as a difference in care" in told
-    assert "load complete: silent for over 14 days: b" in told
+    assert "load complete: silent for over 14 days by 2025-06-09: b" in told
     assert message.subject([item]).startswith("[IESS] Held for data checks")
