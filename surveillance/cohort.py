@@ -35,7 +35,15 @@ FROM_THE_START = -1.0
 #: What `measured` gives of each infant.
 MEASURED_COLUMNS = [
     *("source", "infant", "language", *DIMENSIONS[:-1], *FURTHER_DIMENSIONS, *PAIRS),
-    *("prior_neurology", "left_truncated", "age_days", "preterm", "etiology_class", "diagnosis"),
+    *(
+        "prior_neurology",
+        "left_truncated",
+        "first_visit_unobserved",
+        "age_days",
+        "preterm",
+        "etiology_class",
+        "diagnosis",
+    ),
     *("days", "entry", "kind", "late", "index_on", "matured_on", "matured"),
 ]
 #: Completed weeks at birth below which each class of prematurity ends (WHO, Born Too Soon, 2012).
@@ -63,6 +71,7 @@ def as_known(timelines: pd.DataFrame, as_of: date) -> pd.DataFrame:
     known["language_group"] = known["language"].map(language_group)
     flags = known["flags"].astype(object).where(known["flags"].notna(), "")
     known["left_truncated"] = flags.str.contains("left_truncated", regex=False).astype(bool)
+    known["first_visit_unobserved"] = _first_visit_unobserved(known, flags)
     known["prior_neurology"] = (known["pathway"] == "pre_existing_neurology").map({True: "yes", False: "no"})
     known = _with_attributes(known)
     for pair in PAIRS:
@@ -70,6 +79,18 @@ def as_known(timelines: pd.DataFrame, as_of: date) -> pd.DataFrame:
         both = first + "+" + second
         known[pair] = both.where(~first.isin(UNKNOWN) & ~second.isin(UNKNOWN), "unknown")
     return known.sort_values(["source", "infant"], kind="stable").reset_index(drop=True)
+
+
+def _first_visit_unobserved(known: pd.DataFrame, flags: pd.Series[Any]) -> pd.Series[bool]:
+    """Whose first provider these records don't hold: transferred in, or first seen here by the neurologist.
+
+    Without a visit before it, the visit with the diagnosis stands for the first provider's (clinical.md, ruling 6). At
+    neurology it would make a wait of 0 days of an unknown one; in an emergency department it may well be the first.
+    """
+    at_neurology = known["first_provider"].notna() & (known["first_provider"] == known["neurology"])
+    at_neurology &= known["pathway"] != "ed_inpatient"
+    none_before = flags.str.contains("no_prodromal_visit", regex=False).astype(bool)
+    return (known["left_truncated"] | (none_before & at_neurology)).astype(bool)
 
 
 def _with_attributes(known: pd.DataFrame) -> pd.DataFrame:
@@ -179,8 +200,8 @@ def _waits(infants: pd.DataFrame, measure: Measure, as_of: date) -> pd.DataFrame
     longest = (end - start_low).dt.days.astype(float)
     high = pd.to_numeric(infants[f"days_{wait.name}_high"]).astype(float).where(event, longest)
     if wait.start in _AT_FIRST_CONTACT or wait.stop in _AT_FIRST_CONTACT:
-        # Who was transferred in saw the first provider elsewhere: of the wait, only the part from here on is known.
-        unobserved = infants["left_truncated"]
+        # The first provider was elsewhere, on an unknown day: of the wait, only the part from here on is known.
+        unobserved = infants["first_visit_unobserved"]
     else:
         unobserved = pd.Series(False, index=infants.index)
     late = pd.Series("pending", index=infants.index, dtype=object)

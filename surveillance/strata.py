@@ -47,6 +47,7 @@ class Outcomes:
     entry: NDArray[np.float64]
     kind: NDArray[np.int8]
     left_truncated: NDArray[np.bool_]
+    first_visit_unobserved: NDArray[np.bool_]
     curve: bool  # whether the measure gives waits, and not only whether they were long
 
     @classmethod
@@ -59,6 +60,7 @@ class Outcomes:
             infants["entry"].to_numpy(dtype=float),
             np.asarray(infants["kind"], dtype=np.int8),
             infants["left_truncated"].to_numpy(dtype=bool),
+            infants["first_visit_unobserved"].to_numpy(dtype=bool),
             curve,
         )
 
@@ -71,6 +73,7 @@ class Outcomes:
             self.entry[where],
             self.kind[where],
             self.left_truncated[where],
+            self.first_visit_unobserved[where],
             self.curve,
         )
 
@@ -119,6 +122,7 @@ class Stratum:
             "missing_clock": int((here.late == _MISSING).sum()),
             "excluded": int((here.late == _EXCLUDED).sum()),
             "left_truncated": int(here.left_truncated.sum()),
+            "first_visit_unobserved": int(here.first_visit_unobserved.sum()),
             "curve_from_day": self._curve_from,
         }
         return ";".join(f"{name}:{count}" for name, count in found.items() if count)

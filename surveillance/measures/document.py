@@ -24,9 +24,12 @@ days is late: 8 is, 7 is not.
 Every estimate carries its counts (eligible, matured, late, pending, undecided by partial dates, events, censored, competing,
 unknown group), interval and its kind, method, adjustment, data-through date, and the reason where it can't be given.
 
-An infant transferred in from elsewhere (flag `left_truncated`) saw the first provider there, on an unknown day. Waits that
-start or end with that visit are undecided for such infants: counted from the transfer they would be 0 days, and in time.
-Waits that start at an earlier known day count them as at risk from their first contact here on (delayed entry).
+An infant transferred in from elsewhere (flag `left_truncated`) saw the first provider there, on an unknown day; so did one
+whose first visit on record is the neurologist's, with the diagnosis (`no_prodromal_visit`, not in an emergency department).
+Waits that start or end with the first provider are undecided for both: from the visit here they would be 0 days, and in
+time. Their number is in `quality_flags` (`first_visit_unobserved`). Waits that start at an earlier known day count infants
+transferred in as at risk from their first contact here on (delayed entry). Further strata and pairs are estimated for the
+whole network and all of the past; the others also by site and over the rolling window.
 """
 
 _ESTIMATES = """## Estimates

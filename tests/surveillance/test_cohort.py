@@ -160,6 +160,20 @@ def test_who_was_transferred_in_saw_the_first_provider_elsewhere() -> None:
     assert (found["late"], found["days"], found["entry"]) == ("no", 1, -1)
 
 
+@pytest.mark.parametrize(
+    ("columns", "late"),
+    [
+        ({"neurology": day(0)}, "indeterminate"),  # the neurologist's visit, with the diagnosis, is the first on record
+        ({"neurology": day(0), "pathway": "ed_inpatient"}, "no"),  # an emergency department may well be the first
+        ({"neurology": day(3)}, "no"),
+    ],
+)
+def test_a_first_visit_at_the_neurologist_is_no_first_provider(columns: dict[str, Any], late: str) -> None:
+    found = outcome(day(90), flags="no_prodromal_visit", diagnosis=day(3), **columns)
+    assert found is not None
+    assert found["late"] == late
+
+
 def test_a_clock_that_started_before_the_transfer_is_watched_from_it() -> None:
     onset = {"onset_low": day(-10), "onset_high": day(-10)}
     found = outcome(day(90), "I7", flags="left_truncated", diagnosis=day(1), first_line=day(5), **onset)
