@@ -99,8 +99,13 @@ class _Evidence:
         """What the other charts of the same two groups say."""
         groups = (chart.dimension, chart.group, chart.reference)
         others = [c for c in self.charts.values() if (c.dimension, c.group, c.reference) == groups and c != chart]
-        said = [said_by(other, self.rows(other), since) for other in others]
-        return [one for one in said if one is not None]
+        said = [(other, said_by(other, self.rows(other), since)) for other in others]
+        # Another measure is another question: that it shows no difference contradicts nothing.
+        return [
+            {**one, "says": "not there"} if other.measure != chart.measure and one["says"] == "contradicts" else one
+            for other, one in said
+            if one is not None
+        ]
 
 
 def alert(engine: Engine, settings: SurveillanceSettings, as_of: date, run_id: str) -> AlertReport:

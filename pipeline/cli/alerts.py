@@ -159,11 +159,15 @@ def send_test(context: typer.Context, json: Json = False) -> None:
 
     settings = settings_of(context)
     sent = alerting.send_test(settings, clock_of(settings))
+    channel = settings.surveillance.notify.channel
     if json:
-        show_json({**asdict(sent), "outbox": str(settings.outbox_dir)})
+        show_json({**asdict(sent), "channel": channel, "outbox": str(settings.outbox_dir)})
         return
     if sent.message_id in sent.delivered:
-        out.print(f"Delivered: {sent.message_id} (files are in {settings.outbox_dir})")
+        where = f"files are in {settings.outbox_dir}" if channel == "file" else f"by {channel}"
+        out.print(f"Delivered: {sent.message_id} ({where})")
+    elif channel in ("slack", "apprise"):
+        out.print(f"{sent.message_id} waits in the outbox: {channel} is delivered by the DAGs, through Airflow.")
     else:
         out.print(f"{sent.message_id} was delivered before, and is not sent twice.")
     others = len(sent.delivered) - (sent.message_id in sent.delivered)
