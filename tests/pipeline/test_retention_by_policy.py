@@ -30,9 +30,9 @@ def settings(copied: Path, tmp_path: Path, warehouse_url: str, monkeypatch: pyte
     (copied / "odd.ndjson").write_text('{"resourceType": "Condition", "id": \n')
     made = Settings(
         home=tmp_path / "home",
-        database_url=warehouse_url,  # type: ignore[arg-type]
-        hash_key="a key for tests, long enough to be taken",  # type: ignore[arg-type]
-        sources={"harbor": {"kind": "files", "url": str(copied)}},  # type: ignore[dict-item]
+        database_url=warehouse_url,
+        hash_key="a key for tests, long enough to be taken",
+        sources={"harbor": {"kind": "files", "url": str(copied)}},
         retention=RetentionOptions(landing_days=30, quarantine_days=60),
     )
     source = made.source("harbor")
