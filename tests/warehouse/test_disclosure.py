@@ -50,7 +50,9 @@ def tables(measures: dict[str, Table], before: dict[str, Table] | None = None, l
         return [(key(ALL, m, release), [key(group, m, release) for group in table]) for m, table in of.items()]
 
     now, past = rows(measures, "r2"), rows(before or {}, "r1")
-    alike = [((one, "n"), (other, "n")) for one, other in combinations(now, 2) if one[2:] == other[2:]]
+    alike: list[tuple[Cell, Cell]] = [
+        ((one, "n"), (other, "n")) for one, other in combinations(now, 2) if one[2:] == other[2:]
+    ]
     grown: list[tuple[Cell, Cell]] = [
         ((old, figure), (new, figure)) for old, new in product(past, now) if old[1:] == new[1:] for figure in FIGURES
     ]
@@ -271,9 +273,11 @@ def test_earlier_releases_that_leak_by_themselves_are_no_reason_to_add_to_them()
 
 def test_tables_that_contradict_each_other_are_refused() -> None:
     release = tables({"m": {"a": (12, 4), "b": (60, 20)}})
-    wrong = Tables(release.rows | {key(ALL, release="r2"): Row(50, 24)}, release.sums)
+    wrong = Tables({**release.rows, key(ALL, release="r2"): Row(50, 24)}, release.sums)
+    levels: Levels = dict.fromkeys(wrong.rows, "counts")
+    levels[key("a", release="r2")] = "nothing"
     with pytest.raises(ReleaseRefused, match="contradict"):
-        refuse_exposed(wrong, dict.fromkeys(wrong.rows, "counts") | {key("a", release="r2"): "nothing"})
+        refuse_exposed(wrong, levels)
 
 
 @settings(max_examples=60, deadline=None)
