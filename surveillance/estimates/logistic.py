@@ -79,7 +79,7 @@ def standardised_difference(
 
     Logistic regression with the group and the covariates; predictions averaged with everyone in the group and with
     everyone in the reference. Normal interval by the sandwich of the stacked equations (as R's stdReg), which
-    counts the covariates as drawn too; robust to clusters where there are `MIN_CLUSTERS` of them.
+    counts the covariates as drawn too, cut at -1 and 1; robust to clusters where there are `MIN_CLUSTERS` of them.
     """
     estimand, method = "rd_standardised", "g-computation, logistic"
     outcome, member = np.asarray(late, dtype=bool), np.asarray(group, dtype=bool)
@@ -106,4 +106,4 @@ def standardised_difference(
         if index.max() + 1 >= MIN_CLUSTERS:
             influence, kind = np.bincount(index, weights=influence), "sandwich by cluster"
     se = float(np.sqrt((influence**2).sum())) / n
-    return Estimate(estimand, method, value, value - Z * se, value + Z * se, kind, se).checked()
+    return Estimate(estimand, method, value, max(value - Z * se, -1.0), min(value + Z * se, 1.0), kind, se).checked()

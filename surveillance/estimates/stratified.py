@@ -49,7 +49,10 @@ def mantel_haenszel_odds_ratio(tables: Sequence[Table]) -> Estimate:
 
 
 def mantel_haenszel_risk_difference(tables: Sequence[Table]) -> Estimate:
-    """Mantel-Haenszel risk difference with Sato's interval (Greenland and Robins 1985; Sato 1989)."""
+    """Mantel-Haenszel risk difference with Sato's interval (Greenland and Robins 1985; Sato 1989).
+
+    The interval is normal, and passes the ends of what a difference can be when groups are tiny: it is cut at -1 and 1.
+    """
     method = "mantel-haenszel"
     weight = weighted = p_sum = q_sum = 0.0
     for x, n, y, m in _informative(tables):
@@ -63,7 +66,7 @@ def mantel_haenszel_risk_difference(tables: Sequence[Table]) -> Estimate:
     difference = weighted / weight
     variance = (difference * p_sum + q_sum) / weight**2
     se = sqrt(max(variance, 0.0))
-    return Estimate("rd", method, difference, difference - Z * se, difference + Z * se, "sato", se)
+    return Estimate("rd", method, difference, max(difference - Z * se, -1.0), min(difference + Z * se, 1.0), "sato", se)
 
 
 def mantel_haenszel_risk_ratio(tables: Sequence[Table]) -> Estimate:

@@ -54,6 +54,13 @@ def _maximum_by_scipy() -> float:
     return math.exp(float(found.x))
 
 
+def test_a_difference_of_tiny_groups_stays_among_differences() -> None:
+    found = mantel_haenszel_risk_difference([(1, 1, 0, 2), (2, 2, 1, 2)])
+    assert found.high == 1.0
+    assert found.value is not None
+    assert 0 < found.value < 1
+
+
 def test_mantel_haenszel_difference_of_one_table_is_the_difference() -> None:
     found = mantel_haenszel_risk_difference([(12, 30, 10, 50)])
     assert found.value == pytest.approx(12 / 30 - 10 / 50)
