@@ -6,6 +6,7 @@ import os
 import tempfile
 import uuid
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from warehouse.roles import DATABASE_GRANTS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Engine
 
@@ -69,6 +73,12 @@ def module_warehouse_url(postgres_uri: str, migrated_template: str) -> Iterator[
         yield url
 
 
+@pytest.fixture(scope="session")
+def new_warehouse(postgres_uri: str, migrated_template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Gives the SQLAlchemy URL of a new, migrated, empty warehouse for each block: for properties with many examples."""
+    return partial(_database, postgres_uri, template=migrated_template)
+
+
 @pytest.fixture
 def warehouse_engine(warehouse_url: str) -> Iterator[Engine]:
     """Engine on a new, migrated, empty warehouse, logged in as its owner."""
@@ -86,6 +96,9 @@ def _database(postgres_uri: str, *, template: str = "template1") -> Iterator[str
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
+        if template != "template1":  # a copy has all of a warehouse but the grants on the database itself
+            for statement in DATABASE_GRANTS:
+                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
     head, _, query = postgres_uri.partition("?")
     base = head.rsplit("/", 1)[0]
     yield f"{base}/{name}?{query}".replace("postgresql://", "postgresql+psycopg://", 1)

@@ -122,8 +122,9 @@ def _replace_intervals(connection: Connection, key: dict[str, Any], hash_key: by
     )
     connection.execute(
         text(
+            # In the order of the keys: that of ids, or of arrival, would tell analysts who came first.
             f"INSERT INTO analytics.infant_interval ({_INTERVAL}) SELECT {_INTERVAL} FROM clinical.v_interval "  # noqa: S608
-            "WHERE source = :source AND infant = ANY(:infants)"
+            "WHERE source = :source AND infant = ANY(:infants) ORDER BY infant_key, interval_name"
         ),
         key,
     )

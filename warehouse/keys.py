@@ -32,9 +32,11 @@ def rotate(engine: Engine, old: bytes, new: bytes) -> int:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('iess.warehouse', 0))"))
         require_same(connection, old)
         infants = connection.execute(text("SELECT source, infant, infant_key FROM clinical.infant_key")).all()
-        changes = [
-            {"old": before, "new": infant_key(new, source, infant)} for source, infant, before in sorted(infants)
-        ]
+        # Rows are written anew in this order, which must not be that of the infants' ids.
+        changes = sorted(
+            ({"old": before, "new": infant_key(new, source, infant)} for source, infant, before in infants),
+            key=lambda change: change["new"],
+        )
         for table in tables():
             if "infant_key" in table.columns and changes:
                 connection.execute(

@@ -64,8 +64,11 @@ def check(engine: Engine) -> None:
         _refuse_newer(found)
         head = ScriptDirectory.from_config(_config()).get_current_head()
         if found != head or not repeatable.in_place(connection):
+            at = f"revision {found}" if found else "no revision"
             raise NotMigrated(
-                f"The database is at {f'revision {found}' if found else 'no revision'}, and this code needs {head}",
+                f"The database is at {at}, and this code needs {head}"
+                if found != head
+                else f"The database is at {at}, as this code needs it, but its views or grants are of other code",
                 kept="all data; nothing was read or written",
                 next_step="run `iess db upgrade` as the database's owner",
             )

@@ -25,7 +25,7 @@ def in_place(connection: Connection) -> bool:
     if not inspect(connection).has_table("schema_state", schema="ops"):
         return False
     found = connection.execute(text("SELECT sha256 FROM ops.schema_state")).scalar_one_or_none()
-    return found == _sha256()
+    return found == _sha256() and roles.database_in_place(connection)
 
 
 def apply(connection: Connection) -> None:

@@ -7,7 +7,14 @@ on the day it is made, and by nothing else than the schema that it was put into.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
 from warehouse.schema.base import SCHEMAS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 LOADER, CLINICAL, ANALYST, OPERATOR, PUBLIC = (
     "iess_loader",
@@ -31,10 +38,16 @@ READERS: dict[str, tuple[str, ...]] = {
     "ops": (CLINICAL, OPERATOR),
 }
 
+#: What PostgreSQL grants everyone on a database is taken back: whoever may make a temporary function could plant one.
+DATABASE_GRANTS = (
+    "REVOKE TEMPORARY, CREATE ON DATABASE {} FROM PUBLIC",
+    f"GRANT TEMPORARY ON DATABASE {{}} TO {LOADER}, {CLINICAL}, {ANALYST}",
+)
+
 
 def statements() -> list[str]:
     """SQL that makes roles, grants and policies. Safe to run again."""
-    return [*_roles(), *_grants(), *_policies()]
+    return [*_roles(), *_database(), *_grants(), *_policies()]
 
 
 def _roles() -> list[str]:
@@ -47,6 +60,21 @@ def _roles() -> list[str]:
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )
     return made
+
+
+def _database() -> list[str]:
+    grants = "; ".join(
+        f"EXECUTE format('{statement.format('%I')}', current_database())" for statement in DATABASE_GRANTS
+    )
+    public = "IF to_regnamespace('public') IS NOT NULL THEN REVOKE CREATE ON SCHEMA public FROM PUBLIC; END IF"
+    return [f"DO $$ BEGIN {grants}; {public}; END $$"]
+
+
+def database_in_place(connection: Connection) -> bool:
+    """Whether the database itself is closed to everyone: a copy or a restored dump comes without its grants."""
+    return not connection.execute(
+        text("SELECT has_database_privilege('public', current_database(), 'TEMPORARY')")
+    ).scalar_one()
 
 
 def _grants() -> list[str]:
@@ -74,6 +102,7 @@ def _grants() -> list[str]:
             WHERE schemaname IN ('clinical', 'ops') AND starts_with(tablename, 'stg_')
         LOOP EXECUTE 'REVOKE ALL ON ' || made.name || ' FROM {CLINICAL}, {OPERATOR}'; END LOOP; END $$"""  # noqa: S608
     )
+    made.append(_without_system_columns())
     # Who was erased, and which key is in use, concerns the loader and the owner only.
     made.append(f"REVOKE ALL ON ops.erasure, ops.hash_key FROM {CLINICAL}, {OPERATOR}")
     # Who is responsible for care takes an alert, moves and closes it; its log is only ever added to.
@@ -81,9 +110,32 @@ def _grants() -> list[str]:
         f"GRANT UPDATE (status, assignee, closed_on, resolution) ON ops.alert TO {CLINICAL}",
         f"GRANT INSERT ON ops.alert_event TO {CLINICAL}",
     ]
-    # The loader can't give itself or others a site.
-    made.append(f"REVOKE INSERT, UPDATE, DELETE ON clinical.site_access FROM {LOADER}")
+    # The loader can't give itself or others a site, say that the database was migrated, or rewrite what it recorded.
+    made += [
+        f"REVOKE INSERT, UPDATE, DELETE ON clinical.site_access, ops.alembic_version, ops.schema_state FROM {LOADER}",
+        f"REVOKE UPDATE, DELETE ON ops.pull, ops.ledger, ops.erasure, ops.purge FROM {LOADER}",
+    ]
     return made
+
+
+def _without_system_columns() -> str:
+    """Infants' rows in `analytics` are granted column by column, and their partitions not at all.
+
+    `xmin` and `ctid`, which a grant on the table includes, tell in which load, and so on which day, a row was written.
+    """
+    readers = ", ".join(READERS["analytics"])
+    return f"""DO $$ DECLARE made record; BEGIN
+        FOR made IN SELECT c.oid::regclass AS name, c.relispartition AS part,
+                           string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
+              FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+             WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p')
+             GROUP BY c.oid HAVING bool_or(a.attname = 'infant_key')
+        LOOP
+            EXECUTE format('REVOKE ALL ON %s FROM {readers}', made.name);
+            IF NOT made.part THEN
+                EXECUTE format('GRANT SELECT (%s) ON %s TO {readers}', made.columns, made.name);
+            END IF;
+        END LOOP; END $$"""  # noqa: S608 - our own names
 
 
 def _policies() -> list[str]:
@@ -92,6 +144,10 @@ def _policies() -> list[str]:
     Not on staging: COPY is not supported with it, and nobody but the loader reads there.
     """
     return [
+        _IS_AMONG,
+        "COMMENT ON FUNCTION clinical.is_among IS 'Whether a site is one of these; row-level security asks it first.'",
+        "REVOKE EXECUTE ON FUNCTION clinical.is_among FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION clinical.is_among TO {CLINICAL}",
         f"""DO $$ DECLARE made record; BEGIN
         FOR made IN SELECT format('clinical.%I', table_name) AS name FROM information_schema.columns
             JOIN information_schema.tables USING (table_schema, table_name)
@@ -103,12 +159,17 @@ def _policies() -> list[str]:
             EXECUTE 'DROP POLICY IF EXISTS site ON ' || made.name;
             EXECUTE 'CREATE POLICY loader ON ' || made.name || ' TO {LOADER} USING (true) WITH CHECK (true)';
             EXECUTE 'CREATE POLICY site ON ' || made.name || ' FOR SELECT TO {CLINICAL} USING ({_SITES})';
-        END LOOP; END $$"""  # noqa: S608 - our own names
+        END LOOP; END $$""",  # noqa: S608 - our own names
     ]
 
 
-#: True for rows of the sites that the login, or a group of it, may read. Quotes are doubled: it stands inside text.
+#: True for rows of the sites that the login, or a group of it, may read; these are worked out once a query. EXPLAIN
+#: ANALYZE counts what each condition removes, and PostgreSQL runs cheap conditions of the reader's own before a dearer
+#: policy: counts would tell whether another site has an infant. So the check claims to cost next to nothing, and comes
+#: first; the array besides is what indices, which start with the source, are searched by.
 _SITES = (
-    "EXISTS (SELECT FROM clinical.site_access a JOIN pg_roles r ON r.rolname = a.role_name "
-    "WHERE a.source IN (' || made.name || '.source, ''*'') AND pg_has_role(current_user, r.oid, ''MEMBER''))"
+    "clinical.is_among(source, ARRAY(SELECT clinical.readable_sites())) "
+    "AND source = ANY (ARRAY(SELECT clinical.readable_sites()))"
 )
+_IS_AMONG = """CREATE OR REPLACE FUNCTION clinical.is_among(site text, sites text[]) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 0.0001 AS 'BEGIN RETURN site = ANY (sites); END'"""

@@ -1,7 +1,8 @@
 """Views and as-of functions. Each has a comment that says what it is and its grain; analysts start here.
 
 `clinical` views run with the reader's own rights (`security_invoker`), so that row-level security by site holds
-through them. Views elsewhere run with the owner's, which is how operators see counts from `clinical` and no rows.
+through them. Views elsewhere run with the owner's, which is how operators see counts from `clinical` and no rows; those
+are security barriers, so that no function of the reader's sees a row before it is counted.
 """
 
 from __future__ import annotations
@@ -31,12 +32,16 @@ class View:
 
 
 def _wait(interval: IntervalDefinition) -> str:
-    """One row of the unpivot: an interval's name, the year of its first milestone, and its four columns."""
-    start = "onset_high" if interval.start == "onset" else interval.start
+    """One row of the unpivot: an interval's name and its four columns."""
     return (
-        f"('{interval.name}', t.{start}, t.status_{interval.name}, t.delayed_{interval.name}, "
+        f"('{interval.name}', t.status_{interval.name}, t.delayed_{interval.name}, "
         f"t.days_{interval.name}_low, t.days_{interval.name}_high)"
     )
+
+
+#: One year an infant: the years in which two waits begin, with the days between, would date who crossed a New Year.
+_YEAR = """extract(year FROM coalesce(t.first_provider, least(
+       t.suspected, t.referral, t.neurology, t.eeg, t.diagnosis, t.first_line)))::integer"""
 
 
 #: What analysts see of a timeline row `t` with its key `k` and wait `w`: coarsened after days and ages were counted.
@@ -45,7 +50,7 @@ _COARSENED = {
     "source": "t.source",
     "infant_key": "k.infant_key",
     "cohort": "t.cohort",
-    "year": "extract(year FROM w.start_date)::integer",
+    "year": _YEAR,
     "age_months": (
         "(extract(year FROM age(t.first_provider, t.birth_date)) * 12 "
         "+ extract(month FROM age(t.first_provider, t.birth_date)))::integer"
@@ -64,7 +69,7 @@ _UNPIVOT = f"""FROM clinical.referral_timeline t
  CROSS JOIN LATERAL (SELECT {", ".join(f"{sql} AS {name}" for name, sql in attributes.COARSE.items())}) AS c
  CROSS JOIN LATERAL (VALUES
        {("," + chr(10) + "       ").join(_wait(interval) for interval in INTERVALS)}
-       ) AS w (interval_name, start_date, status, delayed, days_low, days_high)"""
+       ) AS w (interval_name, status, delayed, days_low, days_high)"""
 
 #: Columns of a timeline row `t` as `warehouse.state.timelines` gives them, but for the deprivation of its area.
 TIMELINE_COLUMNS = {
@@ -75,6 +80,20 @@ TIMELINE_COLUMNS = {
 TIMELINE_SELECT = ", ".join(f"{sql} AS {name}" for name, sql in TIMELINE_COLUMNS.items())
 
 VIEWS: tuple[View, ...] = (
+    View(
+        "clinical.readable_sites",
+        "The sites that the login may read in this schema, by clinical.site_access. Grain: source.",
+        # All sites are those that were ever loaded or judged; there are few, so each is looked up by the next name.
+        "WITH RECURSIVE given AS (SELECT a.source FROM clinical.site_access a JOIN pg_roles r "
+        "ON r.rolname = a.role_name WHERE pg_has_role(current_user, r.oid, 'MEMBER')), "
+        "every AS (SELECT (SELECT min(g.source) FROM ops.gate_result g) AS source UNION ALL "
+        "SELECT (SELECT min(g.source) FROM ops.gate_result g WHERE g.source > e.source) FROM every e "
+        "WHERE e.source IS NOT NULL) "
+        "SELECT g.source FROM given g WHERE g.source <> '*' UNION "
+        "SELECT s.source FROM (SELECT e.source FROM every e UNION SELECT w.source FROM ops.watermark w) s "
+        "WHERE s.source IS NOT NULL AND EXISTS (SELECT FROM given g WHERE g.source = '*')",
+        signature=") RETURNS SETOF text",
+    ),
     View(
         "clinical.v_timeline",
         "Current referral timelines, with the mapping's attributes and the area's deprivation as columns (their "
@@ -160,8 +179,10 @@ VIEWS: tuple[View, ...] = (
         "analytics.interval_at_year_end",
         "Waits as they were known when a calendar year ended (UTC). Finer instants would let two calls date an "
         "infant's record, so they are for the clinical role: clinical.interval_as_of. Grain: infant, interval.",
+        # In the order of the keys: the table's own order is that in which infants arrived.
         f"SELECT {_COARSE} {_UNPIVOT} WHERE t.valid_from < make_timestamptz(known_year + 1, 1, 1, 0, 0, 0, 'UTC') "
-        "AND (t.valid_to IS NULL OR t.valid_to >= make_timestamptz(known_year + 1, 1, 1, 0, 0, 0, 'UTC'))",
+        "AND (t.valid_to IS NULL OR t.valid_to >= make_timestamptz(known_year + 1, 1, 1, 0, 0, 0, 'UTC')) "
+        "ORDER BY k.infant_key, w.interval_name",
         signature=f"known_year integer) RETURNS TABLE ({_COARSE_COLUMNS})",
         definer=True,
     ),
@@ -236,8 +257,7 @@ def statements() -> list[str]:
     for view in VIEWS:
         comment = view.comment.replace("'", "''")
         if view.signature is None:
-            invoker = " WITH (security_invoker = true)" if view.schema == "clinical" else ""
-            made.append(f"CREATE VIEW {view.name}{invoker} AS {view.sql}")
+            made.append(f"CREATE VIEW {view.name}{_rights(view)} AS {view.sql}")
             made.append(f"COMMENT ON VIEW {view.name} IS '{comment}'")
             continue
         rights = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp" if view.definer else "SECURITY INVOKER"
@@ -245,6 +265,13 @@ def statements() -> list[str]:
         made.append(f"REVOKE EXECUTE ON FUNCTION {view.name} FROM PUBLIC")
         made.append(f"COMMENT ON FUNCTION {view.name} IS '{comment}'")
     return made
+
+
+def _rights(view: View) -> str:
+    """Whose rights a view reads with; what reads PHI with its owner's applies the reader's functions last."""
+    if view.schema == "clinical":
+        return " WITH (security_invoker = true)"
+    return " WITH (security_barrier = true)" if "clinical." in view.sql else ""
 
 
 def removal() -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
 
 from fhir_mapping.contract import INTERVALS, TimelineRow, Wait
 from fhir_mapping.model import Conformance, LedgerLine, MappedInfant, MilestoneEvent, Quarantined, Resource
@@ -19,7 +21,10 @@ from fhir_mapping.newest import newest
 from fhir_mapping.select import Selection
 from fhir_source.landing import Manifest
 from warehouse import staging, state
+from warehouse.engine import open_engine
+from warehouse.errors import RoleRefused, WarehouseFailed, translated
 from warehouse.load import LoadReport, load
+from warehouse.roles import ROLES
 
 HASH_KEY = b"0123456789abcdef0123456789abcdef"
 
@@ -205,3 +210,43 @@ def run(warehouse_engine: Engine) -> Callable[..., LoadReport]:
         return load(engine, pull.manifest(), hash_key=HASH_KEY, replay=replay)
 
     return run_pull
+
+
+@pytest.fixture
+def logins(warehouse_engine: Engine, warehouse_url: str) -> Iterator[dict[str, Engine]]:
+    """One login a role, and `nobody`, who is a member of none."""
+    names = {role: f"{role}_{uuid.uuid4().hex[:8]}" for role in (*ROLES, "nobody")}
+    with warehouse_engine.begin() as connection:
+        for role, name in names.items():
+            member = f" IN ROLE {role}" if role in ROLES else ""
+            connection.execute(text(f"CREATE ROLE {name} LOGIN{member}"))
+    engines = {
+        role: open_engine(make_url(warehouse_url).set(username=name).render_as_string(hide_password=False))
+        for role, name in names.items()
+    }
+    yield engines
+    for engine in engines.values():
+        engine.dispose()
+    with warehouse_engine.begin() as connection:
+        for name in names.values():
+            connection.execute(text(f"DROP OWNED BY {name}"))
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def two_sites(engine: Engine) -> None:
+    for source in ("north", "south"):
+        pull = Pull("20260105T000000Z", [patient("a"), condition("a"), visit("a", "2026-01-04")], source=source)
+        stage(engine, pull)
+        load(engine, pull.manifest(), hash_key=HASH_KEY)
+
+
+def may(engine: Engine, statement: str) -> bool:
+    try:
+        with translated(), engine.begin() as connection:
+            connection.execute(text(statement))
+    except RoleRefused:
+        return False
+    except WarehouseFailed as error:
+        # A view that can't be written to; else refused for another reason than the role: a missing value, a constraint.
+        return "SQLSTATE 55000" not in str(error)
+    return True

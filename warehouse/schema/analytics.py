@@ -37,7 +37,8 @@ class InfantInterval(Base):
         comment="definite, probable, possible or text_only; measures take definite and probable"
     )
     year: Mapped[int | None] = mapped_column(
-        comment="calendar year of the interval's first milestone; empty when not known"
+        comment="calendar year of the infant's first provider visit, else of the first milestone after it: one year an "
+        "infant; empty when not known"
     )
     age_months: Mapped[int | None] = mapped_column(
         comment="age at the first provider visit, completed months; empty when not known"
