@@ -75,7 +75,7 @@ def module_warehouse_url(postgres_uri: str, migrated_template: str) -> Iterator[
 
 @pytest.fixture(scope="session")
 def new_warehouse(postgres_uri: str, migrated_template: str) -> Callable[[], AbstractContextManager[str]]:
-    """Gives the SQLAlchemy URL of a new, migrated, empty warehouse for each block: for properties with many examples."""
+    """Gives the SQLAlchemy URL of a new, migrated, empty warehouse for each block: for many examples."""
     return partial(_database, postgres_uri, template=migrated_template)
 
 
