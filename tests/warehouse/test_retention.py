@@ -1,22 +1,19 @@
-"""Erasure everywhere and for good, purges with a record, rotation of the key, replay lists, export."""
+"""Erasure everywhere and for good, purges with a record, rotation of the key, replay lists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
 from fhir_mapping.model import Quarantined
-from fhir_source.errors import SettingsError
 from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, resource, stage, visit
 from warehouse import keys, quarantine, state
 from warehouse.errors import HashKeyChanged, InfantUnknown
-from warehouse.export import export
 from warehouse.keys import infant_key
 from warehouse.load import LoadReport
 from warehouse.retention import erase, purge, record_purge
@@ -150,28 +147,3 @@ def test_open_findings_are_listed_until_a_replay_takes_them(run: Run, warehouse_
         "Condition"
     ] == (1, 2, 1)
     assert [item.reason for item in quarantine.findings(warehouse_engine)] == ["not_json"]
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_export_writes_what_analysts_see(run: Run, warehouse_engine: Engine, tmp_path: Path, ending: str) -> None:
-    run(cohort())
-    file = tmp_path / f"waits.{ending}"
-    assert export(warehouse_engine, "analytics.v_referral_delay", file) == 2
-    frame = pd.read_csv(file) if ending == "csv" else pd.read_parquet(file)
-    assert sorted(frame["days_low"]) == [2, 3]
-    assert list(tmp_path.iterdir()) == [file]
-
-
-@pytest.mark.parametrize(
-    ("relation", "name"),
-    [
-        ("clinical.resource", "a.csv"),
-        ("published.no_such", "a.csv"),
-        ("published.x; drop", "a.csv"),
-        ("analytics.v_cohort", "a.xls"),
-    ],
-)
-def test_nothing_else_may_leave(warehouse_engine: Engine, tmp_path: Path, relation: str, name: str) -> None:
-    with pytest.raises(SettingsError):
-        export(warehouse_engine, relation, tmp_path / name)
-    assert list(tmp_path.iterdir()) == []
