@@ -21,6 +21,7 @@ import jwt
 from fhir_source.errors import CredentialsRefused, SettingsError, SourceMisbehaved, SourceUnreachable
 from fhir_source.keys import signing_key
 from fhir_source.origins import is_loopback
+from fhir_source.pacing import retry_after
 
 if TYPE_CHECKING:
     from fhir_source.source import Source
@@ -117,6 +118,7 @@ class _Token:
         """The token endpoint's answer, in as many attempts as any other request may take."""
         for number in itertools.count(1):
             last = number >= self.source.attempts
+            wait = min(_FIRST_BACKOFF * 2 ** (number - 1), _LONGEST_BACKOFF)
             try:
                 return await self._ask_once(await self._token_endpoint(), last=last)
             except httpx.TransportError as error:
@@ -133,7 +135,8 @@ class _Token:
                         source=self.source.name,
                         next_step="run again later; some servers also fail like this on a key of the wrong kind",
                     ) from None
-            await asyncio.sleep(min(_FIRST_BACKOFF * 2 ** (number - 1), _LONGEST_BACKOFF, self.source.max_wait_seconds))
+                wait = wait if error.wait is None else error.wait
+            await asyncio.sleep(min(wait, self.source.max_wait_seconds))
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def _ask_once(self, endpoint: str, *, last: bool) -> dict[str, Any]:
@@ -149,7 +152,7 @@ class _Token:
         # A bare 400 without an OAuth error code comes and goes (seen at Epic when a token is renewed).
         bare = response.status_code == 400 and not code
         if response.status_code >= 429 or (bare and not last):
-            raise _TryAgain(response.status_code)
+            raise _again(response)
         known = code if isinstance(code, str) and code.replace("_", "").isalpha() else "no OAuth error code"
         raise CredentialsRefused(
             f"The token endpoint gave no token ({response.status_code}, {known})",
@@ -203,11 +206,11 @@ class _Token:
         url = f"{self.source.url.rstrip('/')}/.well-known/smart-configuration"
         response = await self._client.get(url, headers={"Accept": "application/json"})
         if response.status_code >= 429:
-            raise _TryAgain(response.status_code)
+            raise _again(response)
         try:
             offers: Any = response.json() if response.status_code == 200 else None
         except ValueError:
-            raise _TryAgain(response.status_code) from None
+            raise _again(response) from None
         endpoint = offers.get("token_endpoint") if isinstance(offers, dict) else None
         if not isinstance(endpoint, str):
             raise SourceMisbehaved(
@@ -220,11 +223,17 @@ class _Token:
 
 
 class _TryAgain(Exception):
-    """The token endpoint may do better next time. `status` is what it answered."""
+    """The token endpoint may do better next time. `status` is what it answered, `wait` the seconds that it asks for."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, wait: float | None) -> None:
         super().__init__(status)
         self.status = status
+        self.wait = wait
+
+
+def _again(response: httpx.Response) -> _TryAgain:
+    asked = retry_after(response.headers.get("retry-after"), server_date=response.headers.get("date"), now=time.time())
+    return _TryAgain(response.status_code, asked)
 
 
 _ADVICE = {

@@ -32,7 +32,7 @@ def _wrong_page(body: dict[str, Any], resource_type: str) -> str | None:
         return "an OperationOutcome" if body.get("resourceType") == "OperationOutcome" else "something else than a page"
     if body.get("type", "searchset") != "searchset":
         return "a Bundle that is not a searchset"
-    entries = body.get("entry", [])
+    entries = body.get("entry") or []  # some write `null` when there are none
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return "a malformed page"
     if any(mode == "match" and row.get("resourceType") != resource_type for mode, row in rows(body, resource_type)):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_STALE_PAGES = 3  # in a row, without a new row, before it is a loop
 _MOST_EMPTY_PAGES = 50  # in a row; some servers filter after paging
+_NOT_BY_GET = frozenset({400, 404, 405})
 _GET_ROOM = 1800  # characters of a query string that every server and proxy takes
 _POST_ROOM = 4000  # the server's own `next` links repeat the query as a URL
 
@@ -119,6 +120,12 @@ class Pager:
         await self._follow(query, answer, seen, found, take)
         if seen.total is None:
             seen.total = await self._count(query)
+        elif seen.short:
+            # The `total` of a page may be an estimate (FHIR Bundle.total); what a count says is meant.
+            counted = await self._count(query)
+            if counted is not None and counted < seen.total:
+                found.notes.add(f"{query.type}: the server's totals are estimates; its counts were taken instead")
+                seen.total = counted
         if seen.short and seen.pages == 1:
             # Some servers cut at _count and give no `next` link: the whole is had on one page, then.
             found.notes.add(f"{query.type}: the server gives no next links; all rows were asked for at once")
@@ -188,6 +195,8 @@ class Pager:
         try:
             return await self._transport.json(request, lambda page: page_fault(page, query.type))
         except Refused as refused:
+            if self.post and refused.status in _NOT_BY_GET and urlsplit(url).path.endswith("/_search"):
+                self.post = False  # its further pages want another POST: the search begins anew, by GET
             raise ShortSearch(f"a page of a search of {query.type} was refused ({refused.status})") from None
 
     async def _count(self, query: Query) -> int | None:

@@ -125,11 +125,18 @@ class SearchPull:
                 continue
             also = self._coded.get(name, ())
             offer = capability.offers.get(name, TypeOffer())
-            parameter = offer.by_patient(name)[0]
             includes = tuple(value for value in _INCLUDES.get(name, ()) if value in offer.includes)
             for index, (since, chunk) in enumerate(groups):
-                wanted = by_patient(name, parameter, chunk, since, bare=cohort.facts["bare"], also=also)
-                plan.setdefault(name, []).append((f"{name}/{index}", replace(wanted, includes=includes)))
+                wanted, *others = (
+                    replace(
+                        by_patient(name, parameter, chunk, since, bare=cohort.facts["bare"], also=also),
+                        includes=includes,
+                    )
+                    for parameter in offer.by_patient(name)
+                )
+                if not offer.parameters:  # not listed: which of them the server knows shows by what it finds
+                    wanted = replace(wanted, otherwise=tuple(others))
+                plan.setdefault(name, []).append((f"{name}/{index}", wanted))
         # First the type of which it is known already who has one.
         conditions = plan.pop("Condition", [])
         landed = await self._units.in_parallel(self._units.land(*unit) for unit in conditions)

@@ -30,7 +30,8 @@ class Selection:
     """Rows of a type of which a parameter has one of these values. `hits` says to which values a row answers.
 
     `hits` gives None for a row that doesn't tell (a reference by identifier only). `also` narrows by further
-    parameters, `includes` are values of `_include`.
+    parameters, `includes` are values of `_include`. `otherwise`: other parameters that may mean the same, to be tried
+    when nothing is found by this one.
     """
 
     type: str
@@ -40,6 +41,7 @@ class Selection:
     since: str | None = None
     also: tuple[tuple[str, str], ...] = ()
     includes: tuple[str, ...] = ()
+    otherwise: tuple[Selection, ...] = ()
 
 
 class Selector:
@@ -83,7 +85,24 @@ class Selector:
             if unknown and await self._lists_fail(selection, len(hit), missing):
                 together.notes.add("the server doesn't take lists of values: it was asked for each value on its own")
                 await self._one_by_one(selection, missing, take, together)
+        for other in selection.otherwise if selection.values and not together.rows else ():
+            if await self._finds(other, like=selection):
+                together.notes.add(f"{selection.type}: found by {other.parameter}, and not by {selection.parameter}")
+                together.add(await self.run(other, take))
+                break
         return together
+
+    async def _finds(self, selection: Selection, *, like: Selection) -> bool:
+        """Whether a parameter that a server doesn't list finds anything. `like` was asked before it."""
+        batch = next(batches(list(selection.values), self.pager.room))
+        singly = self._lists.get(like.parameter) is False
+        try:
+            for values in [[value] for value in batch[:_SAMPLE]] if singly else [batch]:
+                if (await self._ask(selection, values, lambda _: None)).rows:
+                    return True
+        except (Refused, FilterIgnored):
+            return False  # it doesn't know it
+        return False
 
     async def _read(self, resource_type: str, ids: list[str], take: Callable[[dict[str, Any]], None]) -> Found:
         """Read resources one by one, as many at once as the server takes; those that are gone are passed over."""

@@ -376,6 +376,32 @@ def test_the_token_goes_to_no_other_origin(
         assert host.seen[-1].token == "Bearer s3cret-token"
 
 
+@pytest.mark.parametrize("where", ["status", "redirected status", "next page of the manifest"])
+def test_no_link_of_the_job_takes_the_token_to_another_origin(
+    where: str, server: FhirServer, faulty: FaultyServer, exporting: Callable[..., Manifest]
+) -> None:
+    with FaultyServer(server.root_url) as thief:
+
+        def status_elsewhere(seen: Seen, reply: Reply) -> Reply:
+            url = reply.headers["content-location"].replace(faulty.root_url, thief.root_url)
+            return Reply(reply.status, {**reply.headers, "content-location": url}, reply.body)
+
+        def next_elsewhere(seen: Seen, reply: Reply) -> Reply:
+            link = {"relation": "next", "url": f"{thief.root_url}{seen.path}?page=2"}
+            return reply.with_json({**reply.json, "link": [link]}) if reply.status == 200 else reply
+
+        faulty.faults.append(
+            {
+                "status": Fault(KICK_OFF, status_elsewhere, times=99),
+                "redirected status": Fault(STATUS, redirect(lambda seen: thief.root_url + seen.path), times=99),
+                "next page of the manifest": Fault(STATUS, next_elsewhere, times=99),
+            }[where]
+        )
+        with pytest.raises(SourceMisbehaved, match="another origin"):
+            exporting(faulty.base_url, auth=Auth(kind="bearer", secret="s3cret-token"))
+        assert thief.seen == []
+
+
 def test_a_file_host_that_redirects_gets_no_token(
     server: FhirServer, faulty: FaultyServer, exporting: Callable[..., Manifest], landing: LandingZone
 ) -> None:

@@ -1,0 +1,93 @@
+"""Pulls from a second server, whose ways and errors are drawn by seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fhir_source.errors import IessError, SourceUnreachable
+from fhir_source.landing import LandingZone
+from fhir_source.pull import pull
+from fhir_source.source import Auth, Source
+from tests.fhir_source import cohort
+from tests.fhir_source.conftest import NOW, PULL, QUICK
+from tests.fhir_source.odd_server import OddServer, Ways
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fhir_source.landing import Manifest
+    from fhir_source.source import Kind
+
+pytestmark = pytest.mark.integration
+
+ROWS = cohort.resources()
+EVERYTHING = dict(Counter(row["resourceType"] for row in ROWS))
+SECRET = Auth(kind="client_secret", client_id="iess", secret="quiet")
+
+
+def _pulled(odd: OddServer, kind: Kind, folder: str) -> Manifest:
+    """Run the pull until it is whole, as a scheduler would."""
+    auth = SECRET if odd.ways.auth else Auth()
+    source = Source("site", kind, odd.base_url, auth=auth, **{**QUICK, "max_wait_seconds": 0.02}, max_poll_seconds=0.02)
+    for _ in range(20):
+        try:
+            return pull(source, LandingZone(folder), pull_id=PULL, since=None, now=NOW, cohort_codes=[cohort.SPASMS])
+        except IessError as error:
+            if not error.retriable:
+                raise
+    raise AssertionError("the pull never became whole")
+
+
+def _try(seed: int, kind: Kind, folder: str) -> None:
+    ways = Ways.drawn(seed, errors=0.12 if kind == "search" else 0.25)
+    with OddServer(ROWS, ways, seed) as odd:
+        manifest = _pulled(odd, kind, folder)
+        assert manifest.counts == (cohort.EXPECTED if kind == "search" else EVERYTHING), ways
+        LandingZone(folder).verify(manifest)
+        assert len(odd.sent) == len(set(odd.sent))  # no file that was whole came twice
+        assert (len(odd.jobs), len(odd.deleted)) == ((1, 1) if kind == "bulk" else (0, 0))
+
+
+@pytest.mark.parametrize("kind", ["search", "bulk"])
+@pytest.mark.parametrize("seed", [0, 4, 11, 18])
+def test_ways_and_errors_by_seed(seed: int, kind: Kind, tmp_path: Path) -> None:
+    _try(seed, kind, str(tmp_path))
+
+
+def test_totals_that_are_estimates_are_counted(tmp_path: Path) -> None:
+    with OddServer(ROWS, Ways(total="estimate", auth=False)) as odd:
+        manifest = _pulled(odd, "search", str(tmp_path))
+    assert manifest.counts == cohort.EXPECTED
+    assert "Encounter: the server's totals are estimates; its counts were taken instead" in manifest.notes
+
+
+def test_an_unlisted_parameter_that_finds_nothing_is_no_empty_record(tmp_path: Path) -> None:
+    with OddServer(ROWS, Ways(auth=False)) as odd:
+        manifest = _pulled(odd, "search", str(tmp_path))
+    assert manifest.counts == cohort.EXPECTED
+    assert "Coverage: found by beneficiary, and not by patient" in manifest.notes
+
+
+def test_the_token_endpoint_s_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("fhir_source.auth.asyncio.sleep", sleep)
+    with OddServer(ROWS, Ways()) as odd:
+        odd.busy = "7"
+        source = Source(
+            "site", "search", odd.base_url, auth=SECRET, **{**QUICK, "attempts": 3, "max_wait_seconds": 5.0}
+        )
+        landing = LandingZone(str(tmp_path))
+        with pytest.raises(SourceUnreachable, match="429"):
+            pull(source, landing, pull_id=PULL, since=None, now=NOW, cohort_codes=[cohort.SPASMS])
+        odd.busy = "3"
+        with pytest.raises(SourceUnreachable, match="429"):
+            pull(replace(source, name="other"), landing, pull_id=PULL, since=None, now=NOW, cohort_codes=[])
+    assert [seconds for seconds in slept if seconds] == [5.0, 5.0, 3.0, 3.0]
