@@ -193,7 +193,7 @@ def _row(
         "blocks": [list(block) for block in step.blocks],
         "carried": _flat(step.carried),
         "log_e": [_number(value) for value in step.log_e],
-        "log_r": [_number(value) if math.isfinite(value) else None for value in step.log_r],
+        "log_r": [_number(math.log(value)) if value > 0 else None for value in step.r],
         "m": _number(step.m),
         "limit_a": step.limit,
         "charts": charts,

@@ -34,8 +34,8 @@ ODDS_RATIOS = (1.5, 2.0, 3.0, 5.0)
 HAZARD_RATIOS = (0.8, 0.65, 0.5, 0.35)
 WEEKS_A_YEAR = 52
 
-# exp() of more than this overflows; far beyond any limit.
-_LARGEST_LOG = 700.0
+# exp() of more than _LARGEST_LOG overflows, and so does the mean of four numbers beyond _LARGEST; far above any limit.
+_LARGEST_LOG, _LARGEST = 700.0, 1e300
 
 
 class Block(NamedTuple):
@@ -132,12 +132,12 @@ def complete_blocks(rows: Iterable[Row], *, min_reference: int = 1) -> tuple[lis
 
 @dataclass(frozen=True)
 class Week:
-    """One step of a chart. `m` is the mean before a reset; `log_r` the state after it."""
+    """One step of a chart. `m` is the mean before a reset; `r` the state after it."""
 
     blocks: tuple[Block, ...]
     carried: list[Row] = field(repr=False)
     log_e: tuple[float, ...]
-    log_r: tuple[float, ...]
+    r: tuple[float, ...]
     m: float
     limit: float
     signal: bool
@@ -148,12 +148,17 @@ def limit_of(charts: int, budget: float) -> float:
     return WEEKS_A_YEAR * charts / budget
 
 
-def shiryaev_roberts(log_e: Sequence[float], log_r: Sequence[float], limit: float) -> tuple[list[float], float, bool]:
-    """One step: the next log R (minus infinity stands for 0), M before a reset, and whether it signals."""
-    grown = [e + float(np.logaddexp(0.0, r)) for e, r in zip(log_e, log_r, strict=True)]
-    m = float(np.exp(min(float(logsumexp(grown)) - np.log(len(grown)), _LARGEST_LOG)))
+def shiryaev_roberts(log_e: Floats, r: Floats, limit: float) -> tuple[Floats, float, bool]:
+    """One step: the next R, M before a reset, and whether it signals.
+
+    R is no logarithm: through weeks that say nothing it grows by exactly 1 each, and a limit that is a whole number is
+    reached in the week that it says.
+    """
+    with np.errstate(over="ignore"):
+        grown: Floats = np.minimum(np.exp(np.minimum(log_e, _LARGEST_LOG)) * (1.0 + r), _LARGEST)
+    m = float(grown.mean())
     signal = m >= limit
-    return ([-np.inf] * len(grown) if signal else grown), m, signal
+    return (np.zeros_like(grown) if signal else grown), m, signal
 
 
 def run_chart(
@@ -166,13 +171,13 @@ def run_chart(
 ) -> list[Week]:
     """Run a chart over consecutive weeks of counts, each week against its own limit."""
     carried: list[Row] = []
-    log_r: list[float] = [-np.inf] * len(ratios)
+    r = np.zeros(len(ratios))
     steps = []
     for rows, limit in zip(weeks, limits, strict=True):
         blocks, carried = gather([*carried, *rows])
         log_e = sum((log_e_values(block, ratios, margin=margin) for block in blocks), np.zeros(len(ratios)))
-        log_r, m, signal = shiryaev_roberts(list(log_e), log_r, limit)
-        steps.append(Week(tuple(blocks), carried, tuple(map(float, log_e)), tuple(log_r), m, limit, signal))
+        r, m, signal = shiryaev_roberts(log_e, r, limit)
+        steps.append(Week(tuple(blocks), carried, tuple(log_e.tolist()), tuple(r.tolist()), m, limit, signal))
     return steps
 
 

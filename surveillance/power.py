@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from surveillance.detector import Block, Gather, Row, complete_blocks, log_e_values
+from surveillance.detector import Block, Gather, Row, complete_blocks, log_e_values, shiryaev_roberts
 from surveillance.hazards import HAZARD_RATIOS, HORIZON_DAYS, Waits, complete_cells
 from surveillance.measures.registry import ChartVersion
 
@@ -76,7 +76,7 @@ class _Chart:
         self.gather: Gather = complete_blocks if version == "binary" else complete_cells
         self.ratios = None if version == "binary" else HAZARD_RATIOS
         self.carried: list[Row] = []
-        self.log_r = np.full(4, -np.inf)
+        self.r = np.zeros(4)
 
     def week(self, rows: list[Row], limit: float) -> bool:
         log_e = np.zeros(4)
@@ -84,13 +84,8 @@ class _Chart:
             blocks, self.carried = self.gather([*self.carried, *rows])
             for block in blocks:
                 log_e += log_e_values(block) if self.ratios is None else log_e_values(block, self.ratios)
-        self.log_r = log_e + np.logaddexp(0.0, self.log_r)
-        top = self.log_r.max()
-        m = float(np.exp(top) * np.exp(self.log_r - top).mean())
-        if m >= limit:
-            self.log_r[:] = -np.inf
-            return True
-        return False
+        self.r, _, signal = shiryaev_roberts(log_e, self.r, limit)
+        return signal
 
 
 def _arrivals(scenario: Scenario, weeks: int, rng: np.random.Generator) -> tuple[Counts, Counts]:

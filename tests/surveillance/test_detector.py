@@ -139,6 +139,19 @@ def test_complete_blocks_of_a_week_multiply_and_a_signal_resets() -> None:
     assert strong["m"].iloc[1:].tolist() == pytest.approx([1.0, 2.0])  # started again from nothing
 
 
+def test_a_chart_that_learns_nothing_signals_in_the_week_of_its_limit() -> None:
+    # R grows by 1 a week, so that M is the week's number: a reference that vanished, and a limit of 52.
+    weeks: list[object] = list(range(1, 107))
+    detected = detect_frame(frame([(1, 1, 1, 1)] + [(1, 1, 0, 0)] * 105, weeks), charts=1, budget=1)
+    assert detected["m"].tolist() == [float(1 + i % 52) for i in range(106)]
+    assert detected.loc[detected["signal"], "week"].tolist() == [52, 104]
+
+
+def test_evidence_beyond_all_numbers_stays_a_number() -> None:
+    detected = detect_frame(frame([(3000, 3000, 0, 3000)] * 2), charts=10**6, budget=1e-6)
+    assert np.isfinite(detected["m"]).all()
+
+
 def test_confidence_sequence_by_quadrature() -> None:
     blocks = [Block(*block) for block in WORKED]
     low, high = confidence_sequence([[block] for block in blocks])
