@@ -12,6 +12,7 @@ import duckdb
 import ibis
 import pyarrow as pa
 
+from fhir_mapping.spark import Spark
 from fhir_source.errors import SettingsError
 
 ENGINES = ("duckdb", "spark")
@@ -87,11 +88,11 @@ class DuckDB:
 
 
 @contextmanager
-def connect(engine: str) -> Iterator[Any]:
+def connect(engine: str) -> Iterator[DuckDB | Spark]:
     """An engine of our own, closed at the end. Raises SettingsError for one that isn't there."""
-    if engine != "duckdb":
+    if engine not in ENGINES:
         raise SettingsError(f"There is no engine {engine}", next_step=f"choose one of {', '.join(ENGINES)}")
-    opened = DuckDB()
+    opened = Spark() if engine == "spark" else DuckDB()
     try:
         yield opened
     finally:

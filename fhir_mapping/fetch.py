@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import NamedTuple
 
 from fhir_mapping.files import InputFile, lines_of
@@ -45,19 +44,20 @@ class LineReader:
 
     def fetch(self, places: Iterable[Place]) -> Fetched:
         """Read the resources at these places."""
+        parts: dict[int, dict[int, set[int]]] = {}  # by file and line
+        for place in sorted(set(places)):
+            parts.setdefault(place.file, {}).setdefault(place.line, set()).add(place.part)
         fetched = Fetched()
-        for file, of_file in groupby(sorted(set(places)), key=lambda place: place.file):
-            parts: dict[int, set[int]] = {}
-            for place in of_file:
-                parts.setdefault(place.line, set()).add(place.part)
-            for line in self.lines(file, sorted(parts)):
-                self._take(line, file, parts[line.number], fetched)
+        for file, line in self.lines({file: list(lines) for file, lines in parts.items()}):
+            self._take(line, file, parts[file][line.number], fetched)
         return fetched
 
-    def lines(self, file: int, numbers: Sequence[int]) -> Iterator[Line]:
-        """The lines with these index numbers (sorted)."""
-        line_map = self._typed.get(file)
-        yield from self._one_by_one(file, numbers) if line_map is None else line_map.lines(numbers)
+    def lines(self, numbers: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Line]]:
+        """The lines with these index numbers (by file, sorted), each with its file."""
+        for file, of_file in numbers.items():
+            line_map = self._typed.get(file)
+            for line in self._one_by_one(file, of_file) if line_map is None else line_map.lines(of_file):
+                yield file, line
 
     def _one_by_one(self, file: int, numbers: Sequence[int]) -> Iterator[Line]:
         wanted, last = set(numbers), numbers[-1]

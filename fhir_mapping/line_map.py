@@ -12,7 +12,7 @@ import numpy as np
 from fhir_mapping.files import InputFile, lines_of, open_bytes, reading
 
 _BLOCK = 1 << 15
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _LINE_END = 10
 
 
@@ -54,7 +54,7 @@ class LineMap:
                     else:
                         stream.seek(block * _BLOCK + start)
                         content = stream.readline()
-                    yield Line(number, number, (content.removeprefix(_BOM) if number == 1 else content).strip())
+                    yield Line(number, number, (content.removeprefix(BOM) if number == 1 else content).strip())
 
 
 def _codes(block: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

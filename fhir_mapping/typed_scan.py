@@ -16,30 +16,25 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import ibis
 import orjson
 
-from fhir_mapping.cohort import CANDIDATE, LINKED, NOTHING, Patterns
+from fhir_mapping.cohort import Patterns
 from fhir_mapping.engines import DuckDB
 from fhir_mapping.fhir_types import RESOURCE_TYPES
 from fhir_mapping.files import InputFile, lines_of
+from fhir_mapping.flatten import ODD, ODD_TYPES, ONE_OWNER, OUT_OF_SCOPE, index_columns, parsed, raw_lines
 from fhir_mapping.line_map import LineMap, blank_lines
-from fhir_mapping.lines import Fault, owner_element, parse
-from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES
+from fhir_mapping.lines import Fault, parse
+from fhir_source.source import IN_SCOPE_TYPES
 
 #: Files below this size are read line by line: DuckDB's start costs more than it saves.
 LARGE = 1_000_000
 _COMPRESSION = 10  # of FHIR in gzip, roughly
 _PROBES = 9  # lines of a file that are compared with their rows; each line that is selected is compared too
-
-#: Types whose owner is not one plain reference.
-_ODD_TYPES = ("Appointment", "Bundle", "PractitionerRole")
-_ONE_OWNER = tuple(kind for kind in PATIENT_TYPES if kind not in ("Patient", *_ODD_TYPES))
-#: Marks of the rows that the index leaves out.
-ODD, OUT_OF_SCOPE = -1, -2
 
 
 @dataclass
@@ -101,7 +96,7 @@ def _first_type(file: InputFile) -> str:
 def _scan_file(engine: DuckDB, number: int, file: InputFile, patterns: Patterns) -> TypedScan:
     kind, table = _first_type(file), f"typed_{number}"
     refused = TypedScan(refused=[number])
-    if kind in _ODD_TYPES:
+    if kind in ODD_TYPES:
         return refused
     try:
         found = _parse(engine, table, kind, file, patterns)
@@ -143,11 +138,11 @@ class _Parsed(NamedTuple):
 
 def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Patterns) -> _Parsed:
     """Parse the file into a table, one row a line that isn't blank, in order."""
-    columns = ", ".join(f"{_quoted(name)}: {_quoted(what)}" for name, what in _columns(kind).items())
+    columns = ", ".join(f"{_quoted(name)}: {_quoted(_type_of(name, what))}" for name, what in parsed(kind).items())
     of_type = (
         f", resourceType IN ({_listed(IN_SCOPE_TYPES)}) AS in_scope"
-        f", resourceType IN ({_listed(_ONE_OWNER)}) AS one_owner"
-        f", try_cast(resourceType AS fhir_type) IS NULL OR resourceType IN ({_listed(_ODD_TYPES)}) AS odd_type"
+        f", resourceType IN ({_listed(ONE_OWNER)}) AS one_owner"
+        f", try_cast(resourceType AS fhir_type) IS NULL OR resourceType IN ({_listed(ODD_TYPES)}) AS odd_type"
     )
     raw = (
         f"SELECT * EXCLUDE (resourceType) REPLACE (id::VARCHAR AS id), resourceType AS type{'' if kind else of_type} "  # noqa: S608
@@ -169,7 +164,16 @@ def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Pat
 @cache
 def _flat(kind: str, patterns: Patterns) -> str:
     """The SQL of `index_columns` over a relation called `raw`."""
-    return str(ibis.to_sql(index_columns(ibis.table(_schema(kind), name="raw"), kind, patterns), dialect="duckdb"))
+    return str(ibis.to_sql(index_columns(raw_lines(kind), kind, patterns), dialect="duckdb"))
+
+
+def _type_of(name: str, ibis_type: str) -> str:
+    """A column's type as DuckDB names it; an id as JSON, which tells a string from a number."""
+    if name == "id":
+        return "JSON"
+    for ours, theirs in (("string", "VARCHAR"), ("struct<", "STRUCT("), (">", ")"), (": ", " ")):
+        ibis_type = ibis_type.replace(ours, theirs)
+    return ibis_type
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -178,83 +182,6 @@ def _listed(names: Sequence[str]) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _columns(kind: str) -> dict[str, str]:
-    """The columns to parse of a file that begins with this type; "" stands for any type."""
-    columns = {"resourceType": "VARCHAR", "id": "JSON", "meta": "STRUCT(lastUpdated VARCHAR)"}
-    if kind in ("", "Patient"):
-        columns["link"] = "VARCHAR"
-    if kind in ("", "Condition"):
-        columns["code"] = "VARCHAR"
-    return columns | dict.fromkeys(_owner_elements(kind), "STRUCT(reference VARCHAR)")
-
-
-def _schema(kind: str) -> dict[str, str]:
-    """The same columns as Ibis names their types, with those that are computed on the way."""
-    parsed = {
-        name: what.replace("VARCHAR", "string").replace("(", "<").replace(")", ">").replace(" ", ": ").lower()
-        for name, what in _columns(kind).items()
-        if name != "resourceType"
-    }
-    parsed |= {"id": "string", "meta": "struct<lastUpdated: string>"}
-    return parsed | {"type": "string"} | dict.fromkeys(() if kind else ("in_scope", "one_owner", "odd_type"), "boolean")
-
-
-def _owner_elements(kind: str) -> list[str]:
-    kinds = _ONE_OWNER if not kind else [kind] if kind in _ONE_OWNER else []
-    return sorted({owner_element(one) for one in kinds})
-
-
-def index_columns(raw: Any, kind: str, patterns: Patterns) -> Any:
-    """The Ibis expression that makes index columns out of parsed ones. `kind` "" when any type may come."""
-    plain = raw.id.like('"%') & (raw.id != '""') & ~raw.id.contains("\\")
-    owner = _owner(raw, kind)
-    if kind:
-        certain = plain & (raw.type == kind) & (_is_plain(owner) if kind in _ONE_OWNER else ibis.literal(True))
-        in_scope = ibis.literal(kind in IN_SCOPE_TYPES)
-    else:
-        certain = plain & ~raw.odd_type & (~raw.one_owner | _is_plain(owner).fill_null(False))
-        in_scope = raw.in_scope
-    mark = ibis.cases((~certain.fill_null(False), ODD), (~in_scope, OUT_OF_SCOPE), else_=_mark(raw, kind, patterns))
-    return raw.select(
-        type=raw.type,
-        id=ibis.cases((in_scope, raw.id)),
-        owner=owner,
-        mark=mark.cast("int8"),
-        updated=raw.meta.lastUpdated.try_cast("timestamp('UTC')"),
-    )
-
-
-def _owner(raw: Any, kind: str) -> Any:
-    """The reference to the Patient, as it stands."""
-    elements = _owner_elements(kind)
-    if not elements:
-        return ibis.null("string")
-    if kind:
-        return raw[elements[0]].reference
-    own = [(raw.type == one, owner_element(one)) for one in ("Coverage", "RelatedPerson", "Task")]
-    return ibis.cases(
-        *((is_one, raw[element].reference) for is_one, element in own),
-        (raw.one_owner, raw.subject.reference),
-    )
-
-
-def _is_plain(reference: Any) -> Any:
-    """Whether a reference is `Patient/` and an id, and nothing more: all other forms are read in Python."""
-    unusual = reference.contains("?") | reference.contains("#") | reference.contains(" ") | reference.contains("/_")
-    return reference.startswith("Patient/") & ~unusual & ~reference.endswith("/")
-
-
-def _mark(raw: Any, kind: str, patterns: Patterns) -> Any:
-    branches = []
-    if kind in ("", "Patient"):
-        linked = raw.link.contains("reference")
-        branches.append((linked if kind else linked & (raw.type == "Patient"), LINKED))
-    if kind in ("", "Condition"):
-        told = raw.code.re_search(patterns.candidate)
-        branches.append((told if kind else told & (raw.type == "Condition"), CANDIDATE))
-    return ibis.cases(*branches, else_=NOTHING) if branches else ibis.literal(NOTHING)
 
 
 def _account(engine: DuckDB, table: str, number: int, found: _Parsed, line_map: LineMap | None) -> TypedScan:
