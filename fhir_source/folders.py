@@ -6,9 +6,8 @@ mapping to judge. Only what can't be read as a file at all is refused here.
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import re
-import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -39,7 +38,8 @@ def pull_folder(
 
     The transaction time is that of the export's log when one lies beside the files, else the newest `lastUpdated` in
     them, else the newest time of change of a file, else `now`. Raises UnreadableInput for a folder that is missing or
-    has no FHIR file, and for a file that is truncated, damaged or no JSON document.
+    has no FHIR file, and for a file that is truncated, damaged or no JSON document,
+    SourceUnreachable for a store that is down.
     """
     folder = Folder(source)
     inputs = folder.inputs()
@@ -111,20 +111,26 @@ class _FileCopy:
 
     def _copy(self, spool: Spool) -> list[bytes]:
         """Fill the spool; deletions that a Bundle asks for."""
-        try:
-            with self._folder.open(self._file) as stream:
-                if not self._file.is_lines:
-                    return self._document(stream, spool)
-                for block in _blocks_of_lines(stream):
-                    self._write(spool, block)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise self._unreadable("The file is not whole: its packed stream is truncated or damaged") from None
-        except OSError:
-            raise self._unreadable("The file can't be read, or its packed stream is truncated or damaged") from None
+        if not self._file.is_lines:
+            return self._document(b"".join(self._parts(_whole)), spool)
+        for block in self._parts(_blocks_of_lines):
+            self._write(spool, block)
         return []
 
-    def _document(self, stream: BinaryIO, spool: Spool) -> list[bytes]:
-        text = stream.read(_LARGEST_DOCUMENT + 1)
+    def _parts(self, split: Callable[[BinaryIO], Iterator[bytes]]) -> Iterator[bytes]:
+        """The file in parts. Only reading is guarded, and not what the caller does between two parts."""
+        with self._folder.guard(self._file.name):
+            stream = self._folder.open(self._file)
+        with contextlib.closing(stream):
+            parts = split(stream)
+            while True:
+                with self._folder.guard(self._file.name):
+                    part = next(parts, None)
+                if part is None:
+                    return
+                yield part
+
+    def _document(self, text: bytes, spool: Spool) -> list[bytes]:
         if len(text) > _LARGEST_DOCUMENT:
             raise self._unreadable(f"The JSON document is larger than {_LARGEST_DOCUMENT >> 20} MB")
         try:
@@ -158,6 +164,11 @@ class _FileCopy:
             kept="files copied before it",
             next_step="copy the file again from where it came, then run again",
         )
+
+
+def _whole(stream: BinaryIO) -> Iterator[bytes]:
+    """A document, or a little more of it than may be."""
+    yield stream.read(_LARGEST_DOCUMENT + 1)
 
 
 def _blocks_of_lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
+import tarfile
+import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -13,9 +17,11 @@ from urllib.parse import urlsplit
 import fsspec
 import orjson
 
-from fhir_source.errors import SettingsError, UnreadableInput
+from fhir_source.errors import IessError, SettingsError, SourceUnreachable, UnreadableInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fhir_source.landing import Role
     from fhir_source.source import Source
 
@@ -61,26 +67,26 @@ class Folder:
                 source=source.name,
                 next_step="put them where the store's own library looks for them (environment, profile)",
             )
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(source.url)
-        except (ValueError, ImportError):
-            raise SettingsError(
-                "The folder's URL can't be opened: its kind is unknown, or the package for it is not installed",
-                source=source.name,
-                next_step="install the fsspec package of that store (s3fs, gcsfs, adlfs)",
-            ) from None
-        if not self._files.isdir(self._root):
+        with self.guard():
+            try:
+                self._files, self._root = fsspec.core.url_to_fs(source.url)
+            except (ValueError, ImportError):
+                raise SettingsError(
+                    "The folder's URL can't be opened: its kind is unknown, or the package for it is not installed",
+                    source=source.name,
+                    next_step="install the fsspec package of that store (s3fs, gcsfs, adlfs)",
+                ) from None
+            there = self._files.isdir(self._root)
+        if not there:
             raise UnreadableInput(
                 "There is no such folder", source=source.name, next_step="check the path in the settings"
             )
 
     def inputs(self) -> list[Input]:
         """Files to read, sorted by name. Raises UnreadableInput when there is none."""
-        found = [
-            self._input(path, info)
-            for path, info in sorted(self._files.find(self._root, detail=True).items())
-            if self._wanted(path)
-        ]
+        with self.guard():
+            listed = sorted(self._files.find(self._root, detail=True).items())
+        found = [self._input(path, info) for path, info in listed if self._wanted(path)]
         found = _without_superseded(found, self._links(found))
         if not found:
             raise UnreadableInput(
@@ -89,6 +95,43 @@ class Folder:
                 next_step="check the path in the settings",
             )
         return found
+
+    @contextlib.contextmanager
+    def guard(self, file: str | None = None) -> Iterator[None]:
+        """What fails while the folder is read, as an error of ours, without the words of the library that failed.
+
+        Raises UnreadableInput for what is damaged or not to be had, SourceUnreachable for a store that is down.
+        """
+        try:
+            yield
+        except IessError:
+            raise
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise self._unreadable("The file is not whole: its packed stream is truncated or damaged", file) from None
+        except (zipfile.BadZipFile, tarfile.TarError):
+            raise self._unreadable("The archive is damaged, or is none of the kind that the URL says", file) from None
+        except Exception as error:  # noqa: BLE001 - every store's library has errors of its own
+            # pyarrow tells a damaged zstd stream by an OSError without number.
+            damaged = isinstance(error, OSError) and error.errno is None
+            if damaged or self._is_local or isinstance(error, FileNotFoundError | PermissionError):
+                what = "The file can't be read, or its packed stream is truncated or damaged"
+                raise self._unreadable(what if file else "The folder can't be read", file) from None
+            raise SourceUnreachable(
+                f"The folder's store can't be read ({type(error).__name__})",
+                source=self.source.name,
+                file=file,
+                kept="files copied before it" if file else None,
+                next_step="run the pull again when the store is well",
+            ) from None
+
+    def _unreadable(self, what: str, file: str | None) -> UnreadableInput:
+        return UnreadableInput(
+            what,
+            source=self.source.name,
+            file=file,
+            kept="files copied before it" if file else None,
+            next_step="copy it again from where it came, then run again",
+        )
 
     def open(self, file: Input) -> BinaryIO:
         """The file's bytes, unpacked; packed files are known by their first bytes, not by their names."""
@@ -103,13 +146,18 @@ class Folder:
             return cast("BinaryIO", pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, "r"), "zstd"))
         return cast("BinaryIO", stream)
 
+    @property
+    def _is_local(self) -> bool:
+        return "://" not in self.source.url or self.source.url.startswith("file://")
+
     def export_time(self) -> str | None:
         """The server's transaction time, when a log of the export lies beside its files."""
         times: list[str] = []
-        for path in sorted(self._files.find(self._root)):
-            if not _LOG.fullmatch(PurePosixPath(path).name):
-                continue
-            for line in self._files.cat_file(path).splitlines():
+        with self.guard():
+            logs = [path for path in sorted(self._files.find(self._root)) if _LOG.fullmatch(PurePosixPath(path).name)]
+            texts = [self._files.cat_file(path) for path in logs]
+        for text in texts:
+            for line in text.splitlines():
                 try:
                     detail = orjson.loads(line).get("eventDetail") or {}
                 except (ValueError, AttributeError):
@@ -140,7 +188,7 @@ class Folder:
 
     def _links(self, found: list[Input]) -> dict[str, str]:
         """Symbolic links among the files, to files of the same folder: name to name. Local folders only."""
-        if "file" not in (self._files.protocol if isinstance(self._files.protocol, tuple) else ()):
+        if not self._is_local:
             return {}
         root = Path(self._root).resolve()
         links = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -12,7 +14,14 @@ import orjson
 import pyarrow
 import pytest
 
-from fhir_source.errors import LandingDamaged, LandingUnreachable, PullInProgress, SettingsError, UnreadableInput
+from fhir_source.errors import (
+    LandingDamaged,
+    LandingUnreachable,
+    PullInProgress,
+    SettingsError,
+    SourceUnreachable,
+    UnreadableInput,
+)
 from fhir_source.landing import LandingZone, Manifest, read_lines
 from fhir_source.probe import probe
 from fhir_source.pull import pull
@@ -234,6 +243,36 @@ def test_any_fsspec_url_will_do(copying: Callable[..., Manifest], landing: Landi
         store.rm("/bucket", recursive=True)
     with pytest.raises(SettingsError):
         copying("nosuchstore://bucket", "2")
+
+
+def test_a_zip_file_is_a_folder_and_a_damaged_one_is_said(
+    folder: Path, copying: Callable[..., Manifest], landing: LandingZone
+) -> None:
+    with zipfile.ZipFile(folder / "export.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("site/Patient.ndjson", b"\n".join(LINES))
+    manifest = copying(f"zip://::{folder}/export.zip")
+    assert landed(landing, manifest) == {"site/Patient.ndjson": [line + b"\n" for line in LINES]}
+    (folder / "export.zip").write_bytes(b"garbage")
+    with pytest.raises(UnreadableInput, match="archive is damaged"):
+        copying(f"zip://::{folder}/export.zip", "2")
+
+
+def test_a_store_that_is_down_is_worth_another_run(copying: Callable[..., Manifest]) -> None:
+    with pytest.raises(SourceUnreachable, match="store can't be read") as raised:
+        copying("http://127.0.0.1:9/folder/")
+    assert raised.value.retriable
+
+
+def test_a_full_landing_disk_is_no_fault_of_the_file(
+    folder: Path, copying: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (folder / "Patient.ndjson").write_bytes(LINES[0])
+    monkeypatch.setattr("fhir_source.writer.Spool.write", full)
+    with pytest.raises(LandingUnreachable, match="No space left"):
+        copying(folder)
 
 
 def test_an_interrupted_copy_goes_on_unless_the_files_changed(
