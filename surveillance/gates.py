@@ -13,6 +13,7 @@ from surveillance.estimates.stratified import conditional_odds_ratio
 from surveillance.estimates.unknown import difference_bounds, plausible_range
 from surveillance.evidence import Facts, Table, pair, strata_tables, window_of
 from surveillance.measures.registry import UNKNOWN, Chart
+from surveillance.message import DIMENSION_NAMES, group_name
 from surveillance.silence import SILENT_DAYS, silent_sources
 
 Verdict = Literal["passed", "failed", "not_evaluable"]
@@ -34,6 +35,10 @@ class GateOutcome:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _who(chart: Chart, value: str) -> str:
+    return group_name(chart.dimension, value)
 
 
 def load_complete(through: Mapping[str, date], on: date, expected: Sequence[str] = ()) -> GateOutcome:
@@ -58,7 +63,8 @@ def completeness(chart: Chart, frozen: pd.DataFrame, week: date) -> GateOutcome:
         return GateOutcome("completeness", "not_evaluable", "less than 13 weeks of data to compare")
     now, then = (float((~part[chart.dimension].isin(UNKNOWN)).mean()) for part in (recent, before))
     verdict: Verdict = "failed" if then - now > COMPLETENESS_DROP else "passed"
-    return GateOutcome("completeness", verdict, f"{chart.dimension} known in {now:.0%}, {then:.0%} in the year before")
+    what = DIMENSION_NAMES.get(chart.dimension, chart.dimension)
+    return GateOutcome("completeness", verdict, f"{what} known for {now:.0%}, {then:.0%} in the year before")
 
 
 def freeze_error(chart: Chart, frozen: pd.DataFrame, revised: pd.DataFrame) -> GateOutcome:
@@ -71,11 +77,11 @@ def freeze_error(chart: Chart, frozen: pd.DataFrame, revised: pd.DataFrame) -> G
     for value in (chart.group, chart.reference):
         members = frozen[chart.dimension] == value
         if not members.any():
-            return GateOutcome("freeze_error", "not_evaluable", f"nobody in {value}")
+            return GateOutcome("freeze_error", "not_evaluable", f"no {_who(chart, value)}")
         shares[value] = float((wrong & members).sum() / members.sum())
     difference = abs(shares[chart.group] - shares[chart.reference])
     verdict: Verdict = "failed" if difference > FREEZE_ERROR_DIFFERENCE else "passed"
-    detail = ", ".join(f"{share:.1%} of {value}" for value, share in shares.items())
+    detail = ", ".join(f"{share:.1%} of {_who(chart, value)}" for value, share in shares.items())
     return GateOutcome("freeze_error", verdict, f"outcomes corrected after the freeze: {detail}")
 
 
@@ -92,7 +98,8 @@ def lag_difference(
     group, reference = lags[chart.group][0], lags[chart.reference][0]
     soon = sum(days < max(group, reference) for days in allowed)
     verdict: Verdict = "failed" if soon > TOO_SOON * len(compared) else "passed"
-    detail = f"95% recorded within {group:.0f} days ({chart.group}) and {reference:.0f} days ({chart.reference})"
+    detail = f"95% recorded within {group:.0f} days ({_who(chart, chart.group)}) and {reference:.0f} days "
+    detail += f"({_who(chart, chart.reference)})"
     return GateOutcome("lag_difference", verdict, f"{detail}; {soon} of {len(compared)} infants were judged sooner")
 
 

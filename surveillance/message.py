@@ -7,7 +7,7 @@ from datetime import date
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from surveillance.measures.registry import Chart, Measure
+from surveillance.measures.registry import Chart, Measure, measures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +49,16 @@ DIMENSION_NAMES = {
     "interpreter": "interpreter need",
     "sex": "sex",
     "source": "site",
+}
+#: What a failed check means.
+CHECKS = {
+    "load_complete": "a site has sent nothing lately",
+    "completeness": "the group is known for fewer infants than before",
+    "lag_difference": "records of these infants arrive later than the count waited for",
+    "freeze_error": "more outcomes of one group than of the other were corrected afterwards",
+    "leave_one_site_out": "the difference rests on one site",
+    "unknown_range": "infants of unknown group could undo the difference",
+    "time_agrees": "days waited and the share over seven days point different ways",
 }
 _WIDTH = 100
 
@@ -140,7 +150,7 @@ def _finding(item: Item, *, show_counts: bool) -> list[str]:
     ]
     failed = [gate for gate in facts["gates"] if gate["verdict"] == "failed"]
     if failed:
-        checks = "; ".join(f"{gate['gate'].replace('_', ' ')}: {gate['detail']}" for gate in failed)
+        checks = "; ".join(f"{CHECKS.get(gate['gate'], gate['gate'])} ({gate['detail']})" for gate in failed)
         lines.append(f"Held, because a data check failed, and not yet to be read as a difference in care. {checks}.")
     return lines
 
@@ -175,23 +185,31 @@ def _ratio(facts: Mapping[str, Any]) -> str:
 
 
 def _others(facts: Mapping[str, Any]) -> str:
-    """What the other charts of the same groups say: of this measure, and of others only what points the same way."""
-    measure = facts["chart_id"].split(":")[0]
-    said: dict[str, list[str]] = {"supports": [], "contradicts": [], "also": []}
+    """Where else the same shows for these groups, and where not: other ways of counting, and other measures."""
+    measure = str(facts["chart_id"]).split(":")[0]
+    shows: dict[str, bool] = {}
     for other in facts["others"]:
-        of_measure = other["chart"].split(":")[0] == measure
-        word = other["says"] if of_measure else {"supports": "also"}.get(other["says"], "")
-        if word in said:
-            said[word].append(_chart_name(other["chart"]))
-    words = {"supports": "Supported by", "contradicts": "Contradicted by", "also": "The same way round in"}
-    return "".join(f" {words[word]} {', '.join(charts)}." for word, charts in said.items() if charts)
+        if other["says"] in _SHOWS:
+            place = _place(other["chart"], measure)
+            shows[place] = shows.get(place, False) or _SHOWS[other["says"]]
+    said = (("The same shows in", True), ("It doesn't show in", False))
+    parts = [(words, [place for place, there in shows.items() if there == which]) for words, which in said]
+    return "".join(f" {words} {'; '.join(places)}." for words, places in parts if places)
 
 
-def _chart_name(chart: str) -> str:
-    """A chart of the same groups by its measure, scope and version: `I2 within sites, days waited`."""
-    measure, _, _, _, scope, *version = chart.split(":")
-    where = "within sites" if scope == "within-site" else "over all sites"
-    return f"{measure} {where}, {'days waited' if version else 'late or not'}"
+#: What another chart says, and whether it shows the difference; one that is undecided says neither.
+_SHOWS = {"supports": True, "contradicts": False, "not there": False}
+
+
+def _place(chart: str, measure: str) -> str:
+    """A chart in words: how else it counts the same measure, or what else it measures."""
+    of, _, _, _, scope, *version = chart.split(":")
+    if of != measure:
+        return f'"{measures()[of].title.lower()}"' if of in measures() else of
+    return f"{_WAYS[bool(version)]}, {'site by site' if scope == 'within-site' else 'all sites taken together'}"
+
+
+_WAYS = {False: "the share that was late", True: "the days waited"}
 
 
 def _unknown(facts: Mapping[str, Any], chart: Chart) -> str:

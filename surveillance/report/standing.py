@@ -13,7 +13,7 @@ from surveillance.charts import active, family_size
 from surveillance.detector import limit_of
 from surveillance.measures.registry import Chart
 from surveillance.measures.registry import measures as registry
-from surveillance.message import group_name
+from surveillance.message import CHECKS, group_name
 from surveillance.power import before_and_after, scenario_of
 from warehouse.disclosure import THRESHOLD
 
@@ -37,15 +37,6 @@ _STANDING = {
     "refuted": "looked into and not confirmed",
     "action": "being acted on",
     "monitoring": "acted on, and watched",
-}
-_CHECKS = {
-    "load_complete": "a site has sent nothing lately",
-    "completeness": "the group is known for fewer infants than before",
-    "lag_difference": "records of these infants arrive later than the count waited for",
-    "freeze_error": "more outcomes of one group than of the other were corrected afterwards",
-    "leave_one_site_out": "the difference rests on one site",
-    "unknown_range": "infants of unknown group could undo the difference",
-    "time_agrees": "days waited and the share over seven days point different ways",
 }
 
 
@@ -85,7 +76,7 @@ def _line(row: Mapping[Any, Any], chart: Chart, settings: SurveillanceSettings) 
         f"Chance alone raises at most {facts['budget']:g} alert{'' if facts['budget'] == 1 else 's'} a year over all "
         f"{facts['charts']} comparisons together.",
         standing=f"{_STANDING.get(row['status'], row['status'])}{taken}{due}",
-        checks=[_CHECKS.get(gate["gate"], gate["gate"]) for gate in facts["gates"] if gate["verdict"] == "failed"],
+        checks=[CHECKS.get(gate["gate"], gate["gate"]) for gate in facts["gates"] if gate["verdict"] == "failed"],
         alert_id=row["alert_id"],
     )
 

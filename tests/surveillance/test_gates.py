@@ -92,7 +92,7 @@ def test_lag_difference() -> None:
     lags = {"nh_black": (25.0, 60), "nh_white": (4.0, 200)}
     assert gates.lag_difference(CHART, lags, compared, [28] * 40).verdict == "passed"
     held = gates.lag_difference(CHART, lags, compared, [14] * 40)
-    assert (held.verdict, "25 days (nh_black) and 4 days (nh_white)" in held.detail) == ("failed", True)
+    assert (held.verdict, "25 days (Black infants) and 4 days (White infants)" in held.detail) == ("failed", True)
     # Two infants judged before a longer maturity was learned are 5%; three are more.
     assert gates.lag_difference(CHART, lags, compared, [14] * 2 + [28] * 38).verdict == "passed"
     assert gates.lag_difference(CHART, lags, compared, [14] * 3 + [28] * 37).verdict == "failed"
@@ -114,7 +114,7 @@ def test_freeze_error() -> None:
     assert gates.freeze_error(CHART, infants, both).verdict == "passed"
     group = infants.iloc[[0]][["source", "infant"]]  # 5% of the group, nobody of the reference
     held = gates.freeze_error(CHART, infants, group)
-    assert (held.verdict, "5.0% of nh_black, 0.0% of nh_white" in held.detail) == ("failed", True)
+    assert (held.verdict, "5.0% of Black infants, 0.0% of White infants" in held.detail) == ("failed", True)
     assert gates.freeze_error(CHART, infants.iloc[:20], none).verdict == "not_evaluable"
 
 
@@ -178,5 +178,22 @@ def test_the_message_says_which_check_failed() -> None:
     )
     told = " ".join(body.split())
     assert "Held, because a data check failed, and not yet to be read as a difference in care" in told
-    assert "load complete: silent for over 14 days by 2025-06-09: b" in told
+    assert "a site has sent nothing lately (silent for over 14 days by 2025-06-09: b)" in told
     assert message.subject([item]).startswith("[IESS] Held for data checks")
+
+
+def test_the_message_says_in_words_where_else_it_shows() -> None:
+    groups = "race_ethnicity:nh_black:nh_white"
+    said = {
+        f"I2:{groups}:total": "supports",
+        f"I2:{groups}:within-site:time-to-event": "contradicts",
+        f"I6:{groups}:within-site": "not there",
+        f"I6:{groups}:total": "undecided",
+    }
+    others = [{"chart": chart, "says": says, "m": 1.0, "limit": 2.0} for chart, says in said.items()]
+    facts = replace(FACTS, others=others).as_json()
+    item = message.Item("abc", "open", "opened", CHART, measures()["I2"], facts, 1, date(2025, 6, 16))
+    body = message.body([item], as_of=date(2025, 6, 9), through={}, waiting=0, settings=SurveillanceSettings())
+    told = " ".join(body.split())
+    assert "The same shows in the share that was late, all sites taken together." in told
+    assert 'It doesn\'t show in the days waited, site by site; "diagnosis to first-line treatment".' in told, told
