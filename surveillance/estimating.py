@@ -135,12 +135,14 @@ def estimate_frame(
     tau: float = 28,
     adjust: Sequence[str] = (),
     min_at_risk: int = 1,
+    ordered: bool = False,
 ) -> pd.DataFrame:
     """All that can be said of a table: columns `COLUMNS`, one row an estimate. Raises `ObservationsUnreadable`.
 
     Each group by itself; each against `reference` (default: the first in the alphabet); within sites where the table
     has them; all groups together. `min_at_risk` is 5 in the weekly run: a curve under late entry starts where it is
-    reached.
+    reached. `ordered`: the groups have an order, from least to most deprived by their names, and the indices that need
+    one (slope, relative, concentration) are given; of race, payer, language or site they would say nothing.
     """
     table = observations(data, adjust)
     groups = sorted({str(name) for name in table.group})
@@ -157,7 +159,9 @@ def estimate_frame(
             sizes = int(mine.sum()), int(theirs.sum())
             for scope, adjustment, estimate in _against(table, mine, theirs, tau, min_at_risk, "+".join(adjust)):
                 rows.append(_row(scope, name, base, adjustment, *sizes, estimate))
-    rows += [_row("network", name, "", "none", n, None, estimate) for name, n, estimate in _together(table, groups)]
+    rows += [
+        _row("network", name, "", "none", n, None, estimate) for name, n, estimate in _together(table, groups, ordered)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n_reference": "Int64"})
 
 
@@ -256,15 +260,14 @@ def _hazards(
             yield scope, adjusted, firth_hazard_ratio(data, ties="breslow")
 
 
-def _together(table: Observations, groups: Sequence[str]) -> Iterator[tuple[str, int, Estimate]]:
+def _together(table: Observations, groups: Sequence[str], ordered: bool) -> Iterator[tuple[str, int, Estimate]]:
     if table.late is None or len(groups) < 2:
         return
     late = [int(table.late[table.group == name].sum()) for name in groups]
     sizes = [int((table.group == name).sum()) for name in groups]
     for name, n, estimate in zip(groups, sizes, shrunk(late, sizes), strict=True):
         yield name, n, estimate
-    # In the order of the groups' names; only those with an order say anything by the indices that need one.
-    for estimate in inequality(late, sizes, seed=_SEED, ordered=True):
+    for estimate in inequality(late, sizes, seed=_SEED, ordered=ordered):
         yield _WHOLE, sum(sizes), estimate
 
 

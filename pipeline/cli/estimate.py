@@ -29,6 +29,10 @@ def command(
     min_at_risk: Annotated[
         int, typer.Option("--min-at-risk", min=1, help="Fewest at risk where a curve under late entry begins.")
     ] = 1,
+    ordered: Annotated[
+        bool,
+        typer.Option("--ordered", help="Groups go from least to most deprived by name: indices that need an order."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Estimate proportions, differences, ratios, curves and models of a table, as the weekly run does."""
@@ -43,7 +47,13 @@ def command(
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError):
         raise UnreadableInput("Not a CSV file with a header line", file=str(data)) from None
     found = estimate_frame(
-        table, reference=reference, days=days or (7, 14, 28), tau=tau, adjust=adjust or (), min_at_risk=min_at_risk
+        table,
+        reference=reference,
+        days=days or (7, 14, 28),
+        tau=tau,
+        adjust=adjust or (),
+        min_at_risk=min_at_risk,
+        ordered=ordered,
     )
     try:
         found.to_csv(out_file, index=False)

@@ -48,6 +48,25 @@ def test_counts_by_site_as_mantelhaen_test() -> None:
     assert (found["estimate"].notna() | found["reason"].notna()).all()
 
 
+def test_indices_that_need_an_order_are_of_ordered_groups_only() -> None:
+    late, sizes = (4, 6, 9, 12, 15), 30
+    rows = pd.DataFrame(
+        [
+            {"group": f"quintile {i + 1}", "late": said, "n": n}
+            for i, count in enumerate(late)
+            for said, n in (("yes", count), ("no", sizes - count))
+        ]
+    )
+    need = {"sii", "rii", "sii_linear", "rii_linear", "rci", "aci"}
+    assert not need & set(estimate_frame(rows)["estimand"])
+    ordered = estimate_frame(rows, ordered=True).set_index("estimand")["estimate"]
+    # Ranks .1, .3, ... .9 and shares late of 4, 6, 9, 12, 15 in 30: covariance over variance of the ranks.
+    assert ordered["sii_linear"] == pytest.approx(28 / 60)
+    assert ordered["rci"] == pytest.approx(
+        2 / (46 / 150) * (0.1 * 4 + 0.3 * 6 + 0.5 * 9 + 0.7 * 12 + 0.9 * 15) / 150 - 1
+    )
+
+
 @pytest.mark.parametrize(
     "table",
     [
