@@ -20,10 +20,14 @@ _NOT_DATA = frozenset({"log.ndjson", "manifest.json", "package.json"})
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file to read, and the name that ledgers and quarantine call it by."""
+    """One file to read, and the name that ledgers and quarantine call it by.
+
+    `told_at` is the instant (ISO 8601) up to which it tells: of a deletion in it that does not say when it was.
+    """
 
     path: Path
     name: str
+    told_at: str = ""
 
     @property
     def compressed(self) -> bool:

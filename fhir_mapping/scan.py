@@ -39,7 +39,7 @@ class Scan:
 
     tally: Tally = field(default_factory=Tally)
     quarantined: list[Quarantined] = field(default_factory=list)
-    deletions: list[Deletion] = field(default_factory=list)
+    deletions: list[tuple[int, Deletion]] = field(default_factory=list)  # each with the number of its file
     updated: int | None = None  # latest meta.lastUpdated, microseconds since 1970
 
     def note_updated(self, updated: int | None) -> None:
@@ -72,7 +72,7 @@ def rows_of(
         if isinstance(found, Fault):
             scan.note_fault(found, name, shown_line)
         elif isinstance(found, Deletion):
-            scan.deletions.append(found)
+            scan.deletions.append((file, found))
         else:
             yield from _rows_of_entry(found, file, line, patterns, scan)
 

@@ -63,6 +63,7 @@ def select(
     *,
     known_infants: frozenset[str] = frozenset(),
     only_known: bool = False,
+    beside: Collection[Target] = (),
     engine: str = "duckdb",
     progress: Progress | None = None,
     typed_from: int = LARGE,
@@ -70,27 +71,50 @@ def select(
     """Select the cohort's resources from the files, in the order given.
 
     Infants of `known_infants` (Patient ids) belong to the cohort whatever these files say of them; with `only_known`
-    no others are looked for. Files of at least `typed_from` bytes are read through typed columns (`typed_scan`),
-    smaller ones line by line; the outcome is the same. Raises UnreadableInput when a file can't be read to its end.
+    no others are looked for. Resources of `beside` are brought whomever they belong to: what a warehouse holds of the
+    cohort, and the shared ones that it knows to be referred to. Files of at least `typed_from` bytes are read through
+    typed columns (`typed_scan`), smaller ones line by line; the outcome is the same. Raises UnreadableInput when a
+    file can't be read to its end.
     """
     scan = Scan()
     with connect(engine) as opened:
         reader, index = build_index(opened, files, cohort.patterns(codes), scan, typed_from)
-        selecting = _Selecting(reader, index, scan, codes)
+        selecting = _Selecting(reader, index, scan, codes, _deletions(files, scan))
         if progress:
             progress("lines read", sum(scan.tally.rows.values()) + sum(scan.tally.never_in_scope.values()))
         members = selecting.cohort(known_infants, find=not only_known)
-        return selecting.close(members, ZoneInfo(settings.timezone))
+        return selecting.close(members, beside, ZoneInfo(settings.timezone))
+
+
+def _deletions(files: Sequence[InputFile], scan: Scan) -> dict[Key, list[str]]:
+    """When each resource was deleted, as far as that is told ("" when it isn't)."""
+    found: dict[Key, list[str]] = {}
+    for file, deletion in scan.deletions:
+        found.setdefault((deletion.type, deletion.id), []).append(deletion.when or files[file].told_at)
+    return found
+
+
+def shared_targets(resources: Iterable[Resource]) -> set[Target]:
+    """The practitioners, organizations, places and medicines that the resources refer to."""
+    return {
+        target
+        for resource in resources
+        for target in targets_in(resource.body)
+        if not target.type or target.type in REFERENCED_TYPES
+    }
 
 
 class _Selecting:
     """One selection under way: an index, and the resources that have been brought so far."""
 
-    def __init__(self, reader: LineReader, index: LineIndex, scan: Scan, codes: Codes) -> None:
+    def __init__(
+        self, reader: LineReader, index: LineIndex, scan: Scan, codes: Codes, deletions: dict[Key, list[str]]
+    ) -> None:
         self._reader = reader
         self._index = index
         self._scan = scan
         self._codes = codes
+        self._deletions = deletions
         self._identified: dict[str, Identified] = {}  # by type
         self._past_infancy = 0
         self._newest: dict[Key, Resource | None] = {}  # None: deleted, or no version can be read
@@ -136,18 +160,14 @@ class _Selecting:
     def _is_deleted(self, resource: Resource) -> bool:
         """A resource that was updated after its deletion has been made again, and stays."""
         updated = instant_of(resource.last_updated)
-        for deletion in self._scan.deletions:
-            if (deletion.type, deletion.id) == (resource.type, resource.id):
-                when = instant_of(deletion.when)
-                if when is None or updated is None or updated <= when:
-                    return True
-        return False
+        moments = map(instant_of, self._deletions.get((resource.type, resource.id), ()))
+        return any(when is None or updated is None or updated <= when for when in moments)
 
     # -- finding the cohort ---------------------------------------------------------------------------------------
 
     def cohort(self, known: frozenset[str], *, find: bool) -> set[str]:
         """Ids of the cohort's Patients and of all records merged with them."""
-        self._bring_keys((deletion.type, deletion.id) for deletion in self._scan.deletions)
+        self._bring_keys(self._deletions)
         owners, older = set(known), set[str]()
         if find:
             sure, ambiguous = self._candidates()
@@ -206,8 +226,8 @@ class _Selecting:
 
     # -- everything of the cohort ---------------------------------------------------------------------------------
 
-    def close(self, members: set[str], zone: ZoneInfo) -> Selection:
-        """The selection of these Patients: their resources, what they refer to, and the ledger."""
+    def close(self, members: set[str], beside: Collection[Target], zone: ZoneInfo) -> Selection:
+        """The selection of these Patients: their resources, what they refer to, those beside, and the ledger."""
         patients = self._bring_keys(("Patient", member) for member in members)
         owners = set(members)
         if self._index.logical_owners():
@@ -217,7 +237,8 @@ class _Selecting:
             for resource in self._bring(self._index.owned(owners, _COMPARTMENT))
             if owners.intersection(owners_of(resource.body)) and is_read(resource.body, self._codes)
         ]
-        chosen = {(resource.type, resource.id): resource for resource in (*patients, *own)}
+        others = self._bring_keys(self._keys_of(beside) | self._roles_of(beside))
+        chosen = {(resource.type, resource.id): resource for resource in (*patients, *own, *others)}
         chosen |= {(resource.type, resource.id): resource for resource in self._referenced(list(chosen.values()))}
         for kind, _ in chosen:
             self._scan.tally.in_scope[kind] += 1
@@ -243,19 +264,20 @@ class _Selecting:
         return list(found.values())
 
     def _targets(self, resources: Sequence[Resource]) -> set[Key]:
-        targets = {
-            target
-            for resource in resources
-            for target in targets_in(resource.body)
-            if not target.type or target.type in REFERENCED_TYPES
-        }
+        named = shared_targets(resources)
+        practitioners = [resource for resource in resources if resource.type == "Practitioner"]
+        keys = (key for one in practitioners for key in identifier_keys(one.body.get("identifier")))
+        known_as = {*(one.id for one in practitioners), *(f"?{key}" for key in keys)}
+        return self._keys_of(named) | self._roles_of(Target("Practitioner", identity) for identity in known_as)
+
+    def _keys_of(self, targets: Collection[Target]) -> set[Key]:
+        """Types and ids; of what is known by its id alone, or by an identifier, as far as it is a shared resource."""
         logical = {target for target in targets if target.id.startswith("?")}
-        nameless = {target.id for target in targets - logical if not target.type}
+        nameless = {target.id for target in targets if not target.type and target not in logical}
         return {
-            *(target for target in targets - logical if target.type),
+            *(target for target in targets if target.type and target not in logical),
             *self._index.with_ids(nameless, REFERENCED_TYPES),
             *self._with_identifier(logical),
-            *self._roles_of([resource for resource in resources if resource.type == "Practitioner"]),
         }
 
     def _with_identifier(self, targets: Collection[Target]) -> Iterator[Key]:
@@ -269,15 +291,14 @@ class _Selecting:
             for kind in [target.type] if target.type else REFERENCED_TYPES:
                 yield from self._identified[kind].find(target, [kind])
 
-    def _roles_of(self, practitioners: Sequence[Resource]) -> set[Key]:
-        owners = {practitioner.id for practitioner in practitioners}
-        owners |= {f"?{key}" for one in practitioners for key in identifier_keys(one.body.get("identifier"))}
+    def _roles_of(self, targets: Iterable[Target]) -> set[Key]:
+        """The roles of the practitioners among these."""
+        owners = {target.id for target in targets if target.type in ("Practitioner", "")}
         return set(self._index.owned(owners, ["PractitionerRole"], "Practitioner"))
 
     def _deleted(self) -> list[Key]:
         """Deletions that hold: not those of resources that were made again."""
-        keys = {(deletion.type, deletion.id) for deletion in self._scan.deletions if deletion.type in IN_SCOPE_TYPES}
-        return sorted(key for key in keys if self._newest.get(key) is None)
+        return sorted(key for key in self._deletions if key[0] in IN_SCOPE_TYPES and self._newest.get(key) is None)
 
     def _data_through(self, zone: ZoneInfo) -> date | None:
         latest = max(

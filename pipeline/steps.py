@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -26,11 +27,11 @@ from fhir_mapping.version import mapping_version
 from fhir_source.errors import UnreadableInput
 from fhir_source.landing import LandingZone
 from fhir_source.pull import pull as pull_source
-from fhir_source.source import Source
+from fhir_source.source import REFERENCED_TYPES, Source
 from pipeline.database import database_url, open_warehouse
 from pipeline.gating import record_all
 from pipeline.hash_key import hash_key
-from pipeline.history import with_history
+from pipeline.history import with_earlier
 from pipeline.records import Gated, LedgerEntry, Loaded, Mapped, NextPull, Pulled, Selected
 from warehouse import staging, state
 from warehouse.load import load as load_staged
@@ -122,18 +123,29 @@ def select_pull(settings: Settings, source: Source, pull_id: str, *, progress: P
     landing.verify(manifest)
     with open_warehouse(settings) as engine:
         known = state.known_infants(engine, source.name)
+        beside = state.known_targets(engine, source.name)
         options = _mapping_settings(settings, source, manifest)
         codes = _codes(settings)
-        engine_name = settings.mapping.engine
-        files = _files(landing, manifest)
-        selection = select(files, options, codes, known_infants=known, engine=engine_name, progress=progress)
+        choose = partial(select, settings=options, codes=codes, engine=settings.mapping.engine)
+        selection = choose(_files(landing, manifest), known_infants=known, beside=beside, progress=progress)
         joined = selection.infants - known
         earlier = [found for found in landing.pulls(source.name) if found.pull_id < pull_id]
-        if joined and earlier and source.kind != "search":
-            # A search source has already asked the server for the whole record of those who join.
-            files = [file for pulled in earlier for file in _files(landing, pulled)]
-            history = select(files, options, codes, known_infants=joined, only_known=True, engine=engine_name)
-            selection = with_history(selection, history)
+        if earlier and source.kind != "search":
+            # A search source has already asked the server for the whole record of those who join, and whom it names.
+            selection = with_earlier(
+                selection,
+                known,
+                beside,
+                now=lambda infants, targets: choose(
+                    _files(landing, manifest), known_infants=infants, only_known=True, beside=targets
+                ),
+                before=lambda infants, targets: choose(
+                    [file for pulled in earlier for file in _files(landing, pulled, shared_only=not infants)],
+                    known_infants=infants,
+                    only_known=True,
+                    beside=targets,
+                ),
+            )
         staging.stage_selection(engine, manifest, selection, mapping_version=mapping_version(options, codes))
     if progress:
         progress("selected", len(selection.resources))
@@ -253,12 +265,16 @@ def _codes(settings: Settings) -> Codes:
     return value_sets.load(settings.mapping.local_codes)
 
 
-def _files(landing: LandingZone, manifest: Manifest) -> list[InputFile]:
-    """The files of a pull, deletions last, by the name under which the operator knows them."""
+def _files(landing: LandingZone, manifest: Manifest, *, shared_only: bool = False) -> list[InputFile]:
+    """The files of a pull, deletions last, by the name under which the operator knows them.
+
+    `shared_only`: those that may hold practitioners, organizations, places and medicines, and the deletions.
+    """
     return [
-        InputFile(path, file.origin or file.path)
+        InputFile(path, file.origin or file.path, manifest.transaction_time)
         for role in ("output", "deleted")
         for file, path in landing.paths(manifest, role=role)
+        if not shared_only or file.type is None or file.type in REFERENCED_TYPES or role == "deleted"
     ]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from fhir_mapping.contract import COLUMNS, INTERVALS
 from fhir_mapping.model import Resource
+from fhir_mapping.references import Target
 from fhir_source.source import REFERENCED_TYPES
 from warehouse.attributes import AREA, ATTRIBUTES
 from warehouse.errors import translated
@@ -50,16 +51,46 @@ _STAGED_PATIENTS = """
 
 
 def known_infants(engine: Engine, source: str) -> frozenset[str]:
-    """Patient ids of the cohort, merged-away ones and those who left it included: their record may change back."""
+    """Patient ids of the cohort, those linked to them and those who left it included: their record may change back.
+
+    A resource that turned out to be another patient's makes no infant of them.
+    """
     with translated(source), engine.connect() as connection:
         rows = connection.execute(
             text(
-                "SELECT DISTINCT infant FROM clinical.resource "
-                "WHERE source = :source AND infant IS NOT NULL AND NOT deleted"
+                "SELECT DISTINCT infant FROM clinical.resource WHERE source = :source AND infant IS NOT NULL "
+                "AND resource_type IN ('Patient', 'Condition') AND NOT deleted"
             ),
             {"source": source},
         )
-        return frozenset(rows.scalars())
+        return linked(connection, source, rows.scalars(), staged=False)
+
+
+def known_targets(engine: Engine, source: str) -> frozenset[Target]:
+    """What later pulls may tell anew: every resource that is held, and the shared ones that these refer to."""
+    with translated(source), engine.connect() as connection:
+        held = connection.execute(
+            text("SELECT resource_type, resource_id FROM clinical.resource WHERE source = :source AND NOT deleted"),
+            {"source": source},
+        ).all()
+        keys = connection.execute(
+            text(
+                "SELECT DISTINCT key FROM clinical.resource, unnest(reference_keys) AS key "
+                "WHERE source = :source AND NOT deleted AND NOT starts_with(key, 'Patient') "
+                # A shared resource is known by its own identifiers, too.
+                "AND NOT (resource_type = ANY(:shared) AND position('?' in key) > 0)"
+            ),
+            {"source": source, "shared": list(REFERENCED_TYPES)},
+        ).scalars()
+        return frozenset({*(Target(kind, identity) for kind, identity in held), *map(_target, keys)})
+
+
+def _target(key: str) -> Target:
+    """What a reference key of `warehouse.staged_rows` stands for."""
+    kind, mark, rest = key.partition("?")
+    if not mark:
+        return Target(*key.split("/", 1))
+    return Target(kind, rest[1:] if rest.startswith("/") else f"?{rest}")
 
 
 def current_resources(engine: Engine, source: str, infants: Iterable[str], *, staged: bool = True) -> list[Resource]:
@@ -150,6 +181,12 @@ def touched(connection: Connection, source: str, pull_id: str) -> frozenset[str]
                 SELECT r.resource_type, r.resource_id, r.infant, r.reference_keys
                   FROM clinical.resource r JOIN clinical.stg_deletion d USING (source, resource_type, resource_id)
                  WHERE d.source = :source AND d.pull_id = :pull_id
+                UNION ALL
+                -- Whose it was until now: a record may be moved to another patient.
+                SELECT r.resource_type, r.resource_id, r.infant, r.reference_keys
+                  FROM arrived a JOIN clinical.resource r ON (r.source, r.resource_type, r.resource_id)
+                     = (:source, a.resource_type, a.resource_id)
+                 WHERE NOT r.resource_type = ANY(:shared)
             ), changed_shared AS (
                 SELECT a.resource_type, a.resource_id, a.reference_keys FROM arrived a
                   LEFT JOIN clinical.resource r
