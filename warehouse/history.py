@@ -27,6 +27,7 @@ def replace(
     key: dict[str, Any] = {"source": source, "pull_id": pull_id, "known_at": known_at, "infants": sorted(touched)}
     _replace_events(connection, key)
     closed = _close(connection, key)
+    # Not by NOT EXISTS: before the tables' first ANALYZE it would be worked out by reading all rows for each.
     opened = connection.execute(
         text(
             f"""
@@ -34,9 +35,8 @@ def replace(
                    (source, infant, valid_from, pull_id, content_sha256, {_CONTENT})
             SELECT s.source, s.infant, :known_at, s.pull_id, s.content_sha256, {_CONTENT}
               FROM clinical.stg_timeline s
-             WHERE s.source = :source AND s.pull_id = :pull_id AND NOT EXISTS (
-                   SELECT FROM clinical.referral_timeline t
-                    WHERE t.source = s.source AND t.infant = s.infant AND t.valid_to IS NULL)
+             WHERE s.source = :source AND s.pull_id = :pull_id
+            ON CONFLICT (source, infant) WHERE valid_to IS NULL DO NOTHING
             """  # noqa: S608 - our own names
         ),
         key,
