@@ -14,7 +14,15 @@ from fhir_mapping.encounters import Episode, Visit, episodes, read_visit
 from fhir_mapping.observations import OnsetReport, read_onset_report
 from fhir_mapping.referrals import Chain, Order, ReferralTask, chains, read_order, read_task
 from fhir_mapping.releases import request_code
-from fhir_mapping.studies import Study, order_study, read_consult, read_note, read_procedure_study, read_report_study
+from fhir_mapping.studies import (
+    Study,
+    order_study,
+    read_consult,
+    read_document,
+    read_note,
+    read_procedure_study,
+    read_report_study,
+)
 from fhir_mapping.treatments import Course, courses, read_dose, read_injection
 
 if TYPE_CHECKING:
@@ -75,7 +83,11 @@ def read_facts(chart: Chart) -> Facts:
         tuple(
             _contacts(
                 visits,
-                [*chart.read("Procedure", read_consult), *chart.read("DiagnosticReport", read_note)],
+                [
+                    *chart.read("Procedure", read_consult),
+                    *chart.read("DiagnosticReport", read_note),
+                    *chart.read("DocumentReference", read_document),
+                ],
                 appointments,
             )
         ),

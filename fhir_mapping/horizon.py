@@ -27,6 +27,7 @@ _MOMENTS: dict[str, tuple[str, ...]] = {
         "recorded",
     ),
     "DiagnosticReport": ("issued", "effectiveDateTime", "effectivePeriod.start"),
+    "DocumentReference": ("date",),
     "MedicationRequest": ("authoredOn",),
     "MedicationAdministration": (
         "effectiveDateTime",

@@ -1,7 +1,7 @@
 """What is told in an Observation or a QuestionnaireResponse: the day of onset, and the need for an interpreter.
 
-Of these types only resources with a code (or question) of the value sets are selected: a hospital's Observations are
-most of its data, and no rule reads a blood pressure (`is_read`).
+Of these types, and of DocumentReferences, only resources with a code (or question) of the value sets are selected: a
+hospital's Observations are most of its data, and no rule reads a blood pressure (`is_read`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fhir_mapping.elements import Json
     from fhir_mapping.model import Resource
 
-ONSET, INTERPRETER = "onset_observation", "interpreter_observation"
+ONSET, INTERPRETER, NOTE = "onset_observation", "interpreter_observation", "consult_note"
 _READ = frozenset({ONSET, INTERPRETER})
 _TOLD = frozenset({"final", "amended", "corrected", "preliminary", "registered", "completed", "in-progress"})
 _TOLD_AT = ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "authored", "issued")
@@ -57,6 +57,7 @@ def searches(codes: Codes) -> dict[str, list[tuple[str, str]]]:
     found = {
         "Observation": [pair for pair in pairs if _FORM not in pair[0]],
         "QuestionnaireResponse": [("", form) for form in forms],
+        "DocumentReference": codes.search_pairs(NOTE),
     }
     return {name: asked for name, asked in found.items() if asked}
 
@@ -65,6 +66,9 @@ def is_read(body: Json, codes: Codes) -> bool:
     """Whether a rule reads the resource: always true of types that are not narrowed by code."""
     if body.get("resourceType") not in CODED_TYPES:
         return True
+    if body.get("resourceType") == "DocumentReference":
+        kinds = objs(obj(body.get("type")).get("coding"))
+        return any(NOTE in codes.roles(text(kind.get("system")), text(kind.get("code"))) for kind in kinds)
     return any(codes.roles(system, code) & _READ for system, code, _ in _answers(body))
 
 

@@ -25,6 +25,7 @@ _ENCOUNTER_STATUS = {
 
 PROCEDURE_DATES = ("performedDateTime", "performedPeriod", "occurrenceDateTime", "occurrencePeriod")
 REPORT_DATES = ("effectiveDateTime", "effectivePeriod")
+NOTE_DATES = ("period", "date")
 REQUEST_OCCURRENCE = ("occurrenceDateTime", "occurrencePeriod")
 #: R5 spells MedicationAdministration.occurence[x] with one r; both spellings are read.
 ADMINISTRATION_DATES = (
@@ -138,6 +139,11 @@ def medication_dosages(body: Json) -> list[Json]:
 def encounter_reference(body: Json) -> Json:
     """The encounter a resource belongs to: `encounter`, or `context` of R4 medication resources."""
     return obj(body.get("encounter") or body.get("context"))
+
+
+def note_time(body: Json) -> Json:
+    """A DocumentReference's `period` of what it tells of and its `date` of writing: R4 has the first in `context`."""
+    return {"period": body.get("period") or obj(body.get("context")).get("period"), "date": body.get("date")}
 
 
 def names_of(body: Json) -> str:

@@ -9,18 +9,20 @@ from fhir_mapping import neurology
 from fhir_mapping.chart import Milestone, words_of
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.elements import Unreadable, concept_of, obj, objs, start_of, status, text
-from fhir_mapping.releases import PROCEDURE_DATES, REPORT_DATES, encounter_reference
+from fhir_mapping.releases import NOTE_DATES, PROCEDURE_DATES, REPORT_DATES, encounter_reference, note_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fhir_mapping.chart import Chart
+    from fhir_mapping.elements import Json
     from fhir_mapping.model import Resource
 
 Part = Literal["technical", "setup", "professional"]
 
 DONE_PROCEDURE = frozenset({"completed", "in-progress"})
 DONE_REPORT = frozenset({"partial", "preliminary", "final", "amended", "corrected", "appended", "modified"})
+_NO_DOCUMENT = frozenset({"registered", "cancelled", "entered-in-error", "deprecated", "unknown"})
 #: Codes within 48 h are one EEG event.
 EVENT_DAYS = 2
 
@@ -182,11 +184,27 @@ def read_note(resource: Resource, chart: Chart) -> Milestone | None:
     if status(body) not in DONE_REPORT or "consult_note" not in chart.roles_of([concept_of(body.get("code"))]):
         return None
     writers = (*objs(body.get("performer")), *objs(body.get("resultsInterpreter")))
-    by = [found for item in writers if (found := neurology.of_actor(item, resource, chart)).verdict == "neurology"]
-    if not by:
+    return _noted(writers, start_of(body, resource.type, REPORT_DATES, chart.timezone), resource, chart)
+
+
+def read_document(resource: Resource, chart: Chart) -> Milestone | None:
+    """The same note as a DocumentReference, dated by the visit that it tells of before the day it was written.
+
+    Only who wrote what kind of note when is read, never its text.
+    """
+    body = resource.body
+    if status(body) != "current" or status(body, "docStatus") in _NO_DOCUMENT:
         return None
-    when = chart.plausible(start_of(body, resource.type, REPORT_DATES, chart.timezone))
-    return Milestone(when, resource, "M5.6", by[0].certainty) if when is not None else None
+    if "consult_note" not in chart.roles_of([concept_of(body.get("type"))]):
+        return None
+    when = start_of(note_time(body), resource.type, NOTE_DATES, chart.timezone)
+    return _noted(objs(body.get("author")), when, resource, chart)
+
+
+def _noted(writers: Iterable[Json], when: DateRange | None, resource: Resource, chart: Chart) -> Milestone | None:
+    by = [found for item in writers if (found := neurology.of_actor(item, resource, chart)).verdict == "neurology"]
+    day = chart.plausible(when) if by else None
+    return Milestone(day, resource, "M5.6", by[0].certainty) if day is not None else None
 
 
 def order_study(resource: Resource, when: DateRange | None) -> Milestone | None:

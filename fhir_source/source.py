@@ -29,10 +29,11 @@ PATIENT_TYPES = (
     "Task",
     "Observation",
     "QuestionnaireResponse",
+    "DocumentReference",
 )
 #: Of these, only resources with a code that a rule reads are wanted: by this search parameter they are narrowed. An
 #: export is asked for them only with a `_typeFilter` of the settings, since it would bring every blood pressure.
-CODED_TYPES = {"Observation": "code", "QuestionnaireResponse": "questionnaire"}
+CODED_TYPES = {"Observation": "code", "QuestionnaireResponse": "questionnaire", "DocumentReference": "type"}
 #: Types that are pulled because one of the above refers to them.
 REFERENCED_TYPES = (
     "Practitioner",

@@ -139,7 +139,8 @@ def test_a_sites_own_codes_find_infants_whom_the_shipped_ones_do_not(tmp_path: P
 
 def test_servers_are_asked_for_what_is_read_and_no_more() -> None:
     shipped = searches(codes.load())
-    assert set(shipped) == {"Observation"}
+    assert set(shipped) == {"Observation", "DocumentReference"}
+    assert {code for _, code in shipped["DocumentReference"]} == {"11488-4"}
     assert ("http://loinc.org", "54588-9") in shipped["Observation"]
     assert all(code in {"54588-9", "11368-8"} for _, code in shipped["Observation"])
     own = searches(codes.load(Path(__file__).parents[1] / "data" / "site_codes.csv"))
