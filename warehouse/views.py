@@ -63,10 +63,12 @@ _COARSENED = {
 INTERVAL_COLUMNS = {column.name: str(column.type).lower() for column in InfantInterval.__table__.columns}
 _COARSE = ",\n       ".join(f"{_COARSENED[name]} AS {name}" for name in INTERVAL_COLUMNS)
 _COARSE_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in INTERVAL_COLUMNS.items())
+#: OFFSET 0 has groups worked out once an infant, and not once an interval.
 _UNPIVOT = f"""FROM clinical.referral_timeline t
   JOIN clinical.infant_key k USING (source, infant)
   {attributes.AREA}
- CROSS JOIN LATERAL (SELECT {", ".join(f"{sql} AS {name}" for name, sql in attributes.COARSE.items())}) AS c
+ CROSS JOIN LATERAL (SELECT {", ".join(f"{sql} AS {name}" for name, sql in attributes.COARSE.items())}
+       OFFSET 0) AS c
  CROSS JOIN LATERAL (VALUES
        {("," + chr(10) + "       ").join(_wait(interval) for interval in INTERVALS)}
        ) AS w (interval_name, status, delayed, days_low, days_high)"""
