@@ -178,6 +178,16 @@ VIEWS: tuple[View, ...] = (
         "AND cohort IN ('definite', 'probable') AND status IN ('event', 'censored', 'competing')",
     ),
     View(
+        "analytics.v_counted",
+        "Which infants the charts count, frozen when their outcome could be relied on: n_matured and n_late of a "
+        "measure with a chart, infant by infant. `days` is empty when no single day is known; `event` is false for "
+        "who was still waiting. Grain: measure, infant.",
+        # In the order of the keys: the table's own is that of the weeks in which infants came.
+        "SELECT o.metric_id, o.definition_version, o.source, k.infant_key, o.late, o.days, o.event "
+        "FROM clinical.frozen_outcome o JOIN clinical.infant_key k USING (source, infant) "
+        "ORDER BY o.metric_id, k.infant_key",
+    ),
+    View(
         "analytics.interval_at_year_end",
         "Waits as they were known when a calendar year ended (UTC). Finer instants would let two calls date an "
         "infant's record, so they are for the clinical role: clinical.interval_as_of. Grain: infant, interval.",
