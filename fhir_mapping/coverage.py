@@ -24,7 +24,14 @@ _LAST_ORDER = 1_000_000
 #: A payor's or plan's name that plainly says what it is.
 _NAMES = (
     ("military", re.compile(r"tricare|champus|champva|veterans? (?:affairs|admin)", re.I)),
-    ("public", re.compile(r"medicaid|medicare|\bs?chip\b|masshealth|medi-?cal\b|indian health", re.I)),
+    (
+        "public",
+        re.compile(
+            r"medicaid|medicare|\bs?chip\b|child(?:ren.?s)? health (?:insurance|plan|plus)|masshealth|medi-?cal\b"
+            r"|indian health",
+            re.I,
+        ),
+    ),
     ("self_pay", re.compile(r"self.?pay|uninsured|no insurance|charity", re.I)),
     (
         "private",
@@ -85,6 +92,8 @@ def _payer(resource: Resource, chart: Chart) -> tuple[str, bool]:
         # "Managed care" or "a health plan" says nothing of who pays: a name that does, decides.
         plain = by_translation if by_translation != "undetermined" else None
         return plain or by_name or by_translation or "unknown", False
+    if by_name == "private" and "managed_public" in chart.roles_of([kind]):
+        by_name = None  # Medicaid that an insurer runs bears the insurer's name
     others = {group for group in (by_translation, by_name) if group in {"public", "private", "military", "self_pay"}}
     if by_type in {"public", "private", "military"} and others and by_type not in others:
         return "undetermined", True

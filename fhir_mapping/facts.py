@@ -76,7 +76,7 @@ def read_facts(chart: Chart) -> Facts:
         tuple(episodes(visits)),
         tuple(chart.read("Condition", read_diagnosis)),
         tuple(orders),
-        tuple(chains((order for order in orders if order.aim != "none"), when, chart)),
+        tuple(chains(orders, when, chart)),
         tuple(chart.read("Task", read_task)),
         tuple(studies),
         tuple(item for order in orders if (item := _done_by_order(order, chart)) is not None),

@@ -71,7 +71,8 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
     aim, evidence = _aim(resource, chart)
     concepts, references = reasons(body)
     why = reason_roles(concepts, chart)
-    if aim == "none" and not any(role.startswith("iess_") for role in why) and not references:
+    parent = "referral_generic" in chart.roles_of([request_code(body)])  # of an order that says to whom
+    if aim == "none" and not parent and not any(role.startswith("iess_") for role in why) and not references:
         return None
     if written not in COUNTED_STATUS or intent not in COUNTED_INTENT:
         if written in {"", "unknown"} or not intent:
@@ -137,7 +138,8 @@ def _aim(resource: Resource, chart: Chart) -> tuple[Aim, Evidence]:
     asks_for_someone = "referral_generic" in roles or neurology.about_a_person(words) or not (words or roles)
     if found.verdict == "other" and asks_for_someone:
         return "other", "specialty"
-    return ("other", "text") if "refer" in words or "consult" in words else ("none", "text")
+    elsewhere = "referral_generic" not in roles and ("refer" in words or "consult" in words)
+    return ("other", "text") if elsewhere else ("none", "text")
 
 
 def _own_words(code: Json, roles: frozenset[str], chart: Chart) -> str:
@@ -184,7 +186,11 @@ def _asked(resource: Resource, chart: Chart) -> neurology.Specialty:
 
 
 def chains(orders: Iterable[Order], visits_when: dict[str, DateRange], chart: Chart) -> list[Chain]:
-    """Group orders by `replaces` and `basedOn`; both may be cyclic or dangling. Sorted by date, undated last."""
+    """Group orders by `replaces` and `basedOn`; both may be cyclic or dangling. Sorted by date, undated last.
+
+    An order that doesn't say to whom belongs to what names it. A referral to neurology that replaces one to another
+    specialty, or that an EEG led to, is one of its own: the other was a detour (G22) or a test.
+    """
     members = sorted(orders, key=lambda order: order.resource.id)
     position = {order.resource.id: index for index, order in enumerate(members)}
     leader = list(range(len(members)))
@@ -199,7 +205,7 @@ def chains(orders: Iterable[Order], visits_when: dict[str, DateRange], chart: Ch
     for index, order in enumerate(members):
         for name in ("replaces", "basedOn"):
             for other in _named_orders(order.resource.body.get(name), order.resource, chart):
-                if other in position and position[other] != index:
+                if other in position and position[other] != index and _alike(order, members[position[other]]):
                     leader[find(index)] = find(position[other])
                     if name == "replaces":
                         replaced.setdefault(index, set()).add(other)
@@ -209,8 +215,13 @@ def chains(orders: Iterable[Order], visits_when: dict[str, DateRange], chart: Ch
     found = [
         _chain([members[i] for i in group], sum(len(replaced.get(i, ())) for i in group), visits_when)
         for group in groups.values()
+        if any(members[i].aim != "none" for i in group)
     ]
     return sorted(found, key=lambda item: (item.when is None, item.when.sort_key if item.when else (), min(item.ids)))
+
+
+def _alike(order: Order, other: Order) -> bool:
+    return order.aim == other.aim or "none" in (order.aim, other.aim)
 
 
 def _named_orders(value: object, holder: Resource, chart: Chart) -> list[str]:

@@ -17,7 +17,7 @@ from fhir_source.errors import SettingsError
 
 CODES = codes.load()
 CPT = "http://www.ama-assn.org/go/cpt"
-KNOWN_HASH = "b9514c57"
+KNOWN_HASH = "31299492"
 
 #: Roles that one code may hold together, and why.
 OVERLAPS = {
@@ -37,6 +37,7 @@ OVERLAPS = {
     frozenset({"etiology_kcnq2", "concern_a"}),
     frozenset({"etiology_kcnq2", "seizure"}),
     frozenset({"race_white", "race_mena"}),  # White by the 1997 categories, MENA by those of 2024
+    frozenset({"payer_public", "managed_public"}),  # Medicaid that an insurer runs
 }
 
 
