@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING
 from fhir_mapping.contract import INTERVALS
 from fhir_mapping.dates import add_months
 from fhir_mapping.elements import concept_of, objs, reference_of, text
-from fhir_mapping.explain_words import ABOUT, CLASSES, COHORTS, DRUGS, EXCLUDED, MILESTONES, PATHWAYS, PAYERS, RACES
+from fhir_mapping.explain_words import (
+    ABOUT,
+    CLASSES,
+    COHORTS,
+    DRUGS,
+    EXCLUDED,
+    MILESTONES,
+    NO_WAIT,
+    NOUNS,
+    PATHWAYS,
+    PAYERS,
+    RACES,
+    SUSPECTED,
+)
 from fhir_mapping.references import target_of
 from fhir_mapping.releases import encounter_classes, medication, reasons, service_types
 
@@ -21,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
-    from fhir_mapping.contract import TimelineRow, Wait
+    from fhir_mapping.contract import IntervalDefinition, TimelineRow
     from fhir_mapping.elements import Json
     from fhir_mapping.model import InfantRecord, MappedInfant, MilestoneEvent, ReferralLink, Resource
 
@@ -46,9 +59,9 @@ def explain(record: InfantRecord, mapped: MappedInfant) -> str:
         return "\n".join([*lines, f"No timeline: {why}.", *_quarantine(mapped)]) + "\n"
     blocks = [
         [*lines, *_who(row)],
-        ["What happened", *_milestones(record, mapped, row)],
+        ["What happened", *_milestones(record, mapped, row), *_absent(mapped)],
         [f"Way to neurology: {PATHWAYS[row.pathway]}.", *_links(mapped, row)],
-        ["Waits", *(_wait(i.label, i.meaning, row.waits[i.name]) for i in INTERVALS)],
+        ["Waits", *(_wait(interval, mapped, row) for interval in INTERVALS)],
         ["To bear in mind", *(f"  {meanings('flags').get(flag, flag)} [{flag}]" for flag in row.flags)],
         ["Also known", *_also_known(mapped)],
         _quarantine(mapped),
@@ -66,7 +79,7 @@ def _who(row: TimelineRow) -> list[str]:
     return [
         f"{born}, sex {row.sex}. {RACES[row.race_ethnicity]}. {PAYERS[row.payer]} at the first provider; {language}; "
         f"{interpreter}.",
-        f"{COHORTS[row.cohort]}.",
+        f"{SUSPECTED if 'unconfirmed_only' in row.flags else COHORTS[row.cohort]}.",
     ]
 
 
@@ -103,7 +116,10 @@ def _same(one: MilestoneEvent, other: MilestoneEvent) -> bool:
 def _milestone(event: MilestoneEvent, record: InfantRecord, row: TimelineRow) -> list[str]:
     when = str(event.low) if event.low == event.high else f"{event.low} to {event.high}"
     drug = f": {DRUGS.get(event.detail, event.detail)}" if event.milestone in {"first_line", "first_treatment"} else ""
-    age = f" (age {_age(row.birth_date, event.low)})" if row.birth_date and event.low >= row.birth_date else ""
+    age = ""
+    if row.birth_date and event.low >= row.birth_date:
+        ages = [_age(row.birth_date, day) for day in sorted({event.low, event.high})]
+        age = f" (age {' to '.join(ages)})"
     resource = next((one for one in record.of(event.resource_type) if one.id == event.resource_id), None)
     said = _said(resource, record) if resource is not None else ""
     return [
@@ -112,6 +128,12 @@ def _milestone(event: MilestoneEvent, record: InfantRecord, row: TimelineRow) ->
         f"{_INDENT}{event.resource_type}/{event.resource_id}/{event.version_id or '-'}, rule {event.rule}: "
         f"{meanings('rules').get(event.rule, '')} [{event.certainty}]",
     ]
+
+
+def _absent(mapped: MappedInfant) -> list[str]:
+    there = {event.milestone for event in mapped.events}
+    absent = [name for milestone, name in NOUNS.items() if milestone not in there]
+    return [f"  Not on record: {', '.join(absent)}"] if absent else []
 
 
 def _age(birth: date, day: date) -> str:
@@ -183,12 +205,24 @@ def _links(mapped: MappedInfant, row: TimelineRow) -> list[str]:
     return lines
 
 
-def _wait(label: str, meaning: str, wait: Wait) -> str:
+def _wait(interval: IntervalDefinition, mapped: MappedInfant, row: TimelineRow) -> str:
+    wait, known = row.waits[interval.name], row.pathway == "pre_existing_neurology"
+    start = f"  {interval.label:4} {interval.meaning}: "
     if wait.low is None:
-        return f"  {label:4} {meaning}: {wait.status.replace('_', ' ')}"
+        return start + _why_none(interval, mapped, row)
     days = f"{wait.low} days" if wait.low == wait.high else f"{wait.low} to {wait.high} days"
     state = {"event": "", "censored": " so far", "competing": " until death"}.get(wait.status, "")
-    return f"  {label:4} {meaning}: {days}{state}; over 7 days: {wait.delayed.replace('_', ' ')}"
+    earlier = ", from a contact before the spasms" if known and interval.start == "neurology" else ""
+    return f"{start}{days}{state}{earlier}; over 7 days: {wait.delayed.replace('_', ' ')}"
+
+
+def _why_none(interval: IntervalDefinition, mapped: MappedInfant, row: TimelineRow) -> str:
+    """Why a wait has no days: the way to neurology, what is not on record, or dates that contradict each other."""
+    if row.waits[interval.name].status == "not_applicable":
+        return f"does not apply, {NO_WAIT.get(row.pathway, 'by the way to neurology')}"
+    there = {event.milestone for event in mapped.events}
+    absent = [NOUNS[end] for end in (interval.start, interval.stop) if end not in there]
+    return f"not known, no {absent[0]} on record" if absent else "left out, the dates contradict each other"
 
 
 def _also_known(mapped: MappedInfant) -> list[str]:

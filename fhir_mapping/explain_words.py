@@ -16,6 +16,22 @@ MILESTONES = {
     "first_line": "First-line treatment",
     "first_treatment": "First antiseizure medicine",
 }
+#: What a wait begins or ends with, when it is not on record.
+NOUNS = {
+    "onset": "onset of symptoms",
+    "first_provider": "first provider",
+    "referral": "referral to neurology",
+    "neurology": "neurology contact",
+    "eeg": "EEG",
+    "diagnosis": "confirmed diagnosis",
+    "first_line": "first-line treatment",
+}
+#: Why a wait does not apply, by the way to neurology.
+NO_WAIT = {
+    "ed_inpatient": "seen in an emergency or admission without a referral",
+    "pre_existing_neurology": "known to neurology before",
+}
+SUSPECTED = "Only suspected: a code of the syndrome that was never confirmed"
 COHORTS = {
     "definite": "Definite case: one confirmed code of the syndrome is enough",
     "probable": "Probable case: an ambiguous code with an EEG, first-line treatment or neurology contact beside it",

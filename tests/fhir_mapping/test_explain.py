@@ -65,6 +65,22 @@ def test_a_waiting_infant() -> None:
     assert "2024-03-11  Observation ends" in told
 
 
+def test_an_onset_known_to_the_month_has_a_range_of_ages() -> None:
+    told = _told(BY_LABEL["g30_onset:a month:R4"])
+    assert "(age 2 months 17 days to 3 months 16 days)" in told
+
+
+def test_a_wait_without_days_says_why() -> None:
+    waiting = _told(BY_LABEL["g46_still_waiting:ten days so far:R4"])
+    assert "Not on record: onset of symptoms, referral to neurology, neurology contact, EEG" in waiting
+    assert "spasm onset to first provider: not known, no onset of symptoms on record" in waiting
+    assert "neurologist to first-line treatment: not known, no neurology contact on record" in waiting
+    known = _told(next(scene for label, scene in BY_LABEL.items() if label.startswith("g26_known_to_neurology")))
+    assert "(primary): does not apply, known to neurology before" in known
+    stay = _told(next(scene for label, scene in BY_LABEL.items() if label.startswith("g21_emergency_path")))
+    assert "first provider to referral: does not apply, seen in an emergency or admission without a referral" in stay
+
+
 def test_an_infant_without_a_timeline_and_what_could_not_be_read() -> None:
     told = _told(BY_LABEL["g50_preterm:unreadable birth date: quarantine:R4"])
     assert "No timeline: there is no birth date that can be read." in told
