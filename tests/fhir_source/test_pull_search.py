@@ -160,7 +160,7 @@ TRANSIENT: dict[str, Callable[[Seen, Reply], Reply]] = {
     "OperationOutcome inside, in part": rewrite(_partial),
     "page of the wrong type": rewrite(_wrong_type),
     "history Bundle": rewrite(lambda body: {**body, "type": "history"}),
-    "a page that lost rows": rewrite(lambda body: {**body, "entry": body["entry"][:-2]}),
+    "a page that lost rows": rewrite(lambda body: {**body, "entry": body.get("entry", [])[:-2]}),
 }
 
 
