@@ -1,10 +1,12 @@
 """How fast and how lean a pull is, side by side with smart-fetch in one run.
 
-`python benchmarks/pull.py [--megabytes 200] [--smart-fetch EXECUTABLE]` prints wall time, CPU time and peak memory of
+`python benchmarks/pull.py [--megabytes 200] [--runs 3] [--smart-fetch EXECUTABLE]` prints wall time, CPU time and peak
+memory, least and median of the runs, of
 
 1. one Bulk Data export of prepared files from a loopback server: ours, and smart-fetch 1.0.3 (from PyPI, in an
-   environment of its own, when no executable is given; `--alone` leaves it out);
-2. a search pull of a cohort from the third-party FHIR server, with one to eight requests at once.
+   environment of its own, when no executable is given; `--alone` leaves it out), in turns;
+2. a search pull of a cohort from the third-party FHIR server, with one to eight requests at once, beside the server's
+   own limit: how fast it gives pages to clients that do nothing with them. (`--infants 0` leaves this out.)
 
 Each pull is a process of its own, so that its peak is its own. The server runs in yet another process.
 """
@@ -20,10 +22,12 @@ import tempfile
 import time
 import venv
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
 
 TYPES = ("Patient", "Encounter", "Condition", "MedicationRequest", "Procedure", "ServiceRequest")
 PULL_ID = "20261123T070000Z"
@@ -37,8 +41,15 @@ class Cost:
     cpu: float  # seconds, user and system
     peak: float  # MB
 
-    def __str__(self) -> str:
-        return f"{self.wall:6.2f} s wall  {self.cpu:6.2f} s CPU  {self.peak:5.0f} MB peak"
+
+def told(costs: list[Cost]) -> str:
+    """Least and median of several runs."""
+
+    def both(name: str, digits: int) -> str:
+        values = [getattr(cost, name) for cost in costs]
+        return f"{min(values):.{digits}f} ({median(values):.{digits}f})"
+
+    return f"{both('wall', 2)} s wall  {both('cpu', 2)} s CPU  {both('peak', 0)} MB peak"
 
 
 class ExportServer(BaseHTTPRequestHandler):
@@ -146,28 +157,30 @@ def pull_here(kind: str, url: str, landing: str, concurrency: str) -> None:
     pull(source, zone, pull_id=PULL_ID, since=None, now=datetime.now(UTC), cohort_codes=codes)
 
 
-def bulk(megabytes: int, smart_fetch: Path | None) -> None:
+def bulk(megabytes: int, runs: int, smart_fetch: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         size = prepare(Path(folder), megabytes)
         server = subprocess.Popen([sys.executable, __file__, "--serve", folder], stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout
             url = f"http://127.0.0.1:{int(server.stdout.readline())}/fhir"
-            print(f"Bulk Data export of {size / 1e6:.0f} MB in {len(TYPES)} files")
-            for turn in range(3):
+            costs: dict[str, list[Cost]] = {}
+            for _ in range(runs):
                 with tempfile.TemporaryDirectory() as out:
                     command = [sys.executable, __file__, "--pull", "bulk", url, out, "4"]
-                    print(f"  this project  {measure(command)}")
+                    costs.setdefault("this project", []).append(measure(command))
                 if smart_fetch:
                     with tempfile.TemporaryDirectory() as out:
                         command = [str(smart_fetch), "bulk", "--fhir-url", url, "--type", ",".join(TYPES)]
-                        print(f"  smart-fetch   {measure([*command, out + '/export'])}")
-                del turn
+                        costs.setdefault("smart-fetch", []).append(measure([*command, out + "/export"]))
+            print(f"Bulk Data export of {size / 1e6:.0f} MB in {len(TYPES)} files, {runs} runs: least (median)")
+            for name, found in costs.items():
+                print(f"  {name:12s}  {told(found)}")
         finally:
             server.kill()
 
 
-def search(infants: int) -> None:
+def search(infants: int, runs: int) -> None:
     from fhir_source.landing import LandingZone
     from synthetic.fhir_server import FhirServer
     from synthetic.generate import generate
@@ -179,16 +192,40 @@ def search(infants: int) -> None:
         with FhirServer(Path(folder) / "server") as server:
             rows = next(path.parent for path in sorted(made.rglob("Patient*.ndjson*")))
             server.load(rows)
+            print(f"Search of the cohort of {infants} infants, {runs} runs: least (median)")
             for concurrency in (1, 2, 4, 8):
-                out = f"{folder}/landing-{concurrency}"
-                before = _requests(server.log_path)
-                cost = measure([sys.executable, __file__, "--pull", "search", server.base_url, out, str(concurrency)])
-                counts = Counter(LandingZone(out).manifest("bench", PULL_ID).counts)
-                asked = _requests(server.log_path) - before
+                costs, asked, rows = [], 0, 0
+                for turn in range(runs):
+                    out = f"{folder}/landing-{concurrency}-{turn}"
+                    before = _requests(server.log_path)
+                    command = [sys.executable, __file__, "--pull", "search", server.base_url, out, str(concurrency)]
+                    costs.append(measure(command))
+                    rows = Counter(LandingZone(out).manifest("bench", PULL_ID).counts).total()
+                    asked = _requests(server.log_path) - before
+                limit = max(_limit(server.base_url, concurrency) for _ in range(runs))
                 print(
-                    f"Search, {concurrency} at once: {cost}; {counts.total()} resources in {asked} requests "
-                    f"({1000 * asked / counts.total():.1f} a thousand)"
+                    f"  {concurrency} at once  {told(costs)}; {rows} resources in {asked} requests "
+                    f"({1000 * asked / rows:.1f} a thousand); the server's limit: {limit:.0f} resources a second"
                 )
+
+
+def _limit(base: str, clients: int) -> float:
+    """Resources a second that the server gives to so many clients at once, each paging through types of its own."""
+    import httpx
+
+    def page_through(name: str) -> int:
+        rows, url = 0, f"{base}/{name}?_count=500"
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            while url:
+                body = client.get(url).json()
+                rows += len(body.get("entry", []))
+                url = next((link["url"] for link in body.get("link", []) if link["relation"] == "next"), "")
+        return rows
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        rows = sum(pool.map(page_through, (*TYPES, "Coverage", "DiagnosticReport", "Appointment", "RelatedPerson")))
+    return rows / (time.perf_counter() - started)
 
 
 def _requests(log: Path) -> int:
@@ -205,6 +242,7 @@ def install(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--infants", type=int, default=300, help="of the search pull")
     parser.add_argument("--smart-fetch", type=Path, help="its executable")
     parser.add_argument("--alone", action="store_true", help="without smart-fetch")
@@ -218,8 +256,10 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             other = None if given.alone else given.smart_fetch or install(Path(folder))
-            bulk(given.megabytes, other)
-        search(given.infants)
+            if given.megabytes:
+                bulk(given.megabytes, given.runs, other)
+        if given.infants:
+            search(given.infants, given.runs)
 
 
 if __name__ == "__main__":
