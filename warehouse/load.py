@@ -72,10 +72,9 @@ def load(engine: Engine, manifest: Manifest, *, hash_key: bytes, replay: bool = 
         instant = staging.transaction_instant(manifest)
         _require_later_than_asked(manifest, instant)
         known_at = _known_at(connection, source, instant)
-        erased = resources.drop_erased(connection, source, pull_id)
         touched = state.touched(connection, source, pull_id) | _mapped(connection, source, pull_id)
         fates = resources.load(connection, source, pull_id, instant)
-        ledger = _ledger(connection, source, pull_id, fates, erased)
+        ledger = _ledger(connection, source, pull_id, fates)
         opened, closed = history.replace(connection, source, pull_id, touched, known_at, hash_key)
         history.extend(connection, source, pull_id)
         _record(connection, manifest, attempt + 1, known_at, ledger, (len(touched), opened, closed))
@@ -159,9 +158,7 @@ def _mapped(connection: Connection, source: str, pull_id: str) -> frozenset[str]
     return frozenset(rows.scalars())
 
 
-def _ledger(
-    connection: Connection, source: str, pull_id: str, fates: dict[str, resources.Fates], erased: dict[str, int]
-) -> list[LedgerRow]:
+def _ledger(connection: Connection, source: str, pull_id: str, fates: dict[str, resources.Fates]) -> list[LedgerRow]:
     """The conservation law of each type. Raises ConservationViolated with the type whose counts don't add up."""
     staged = connection.execute(
         text(
@@ -173,7 +170,6 @@ def _ledger(
     rows: list[LedgerRow] = []
     for line in staged:
         fate = fates.pop(line.resource_type, resources.Fates())
-        gone = erased.get(line.resource_type, 0)
         row = LedgerRow(
             resource_type=line.resource_type,
             received=line.received,
@@ -181,12 +177,12 @@ def _ledger(
             unchanged=fate.unchanged,
             superseded=line.superseded + fate.superseded,
             deleted=line.deleted,
-            out_of_scope=line.out_of_scope + gone,
+            out_of_scope=line.out_of_scope,
             quarantined=line.quarantined + fate.quarantined,
         )
         parts = [count for name, count in row.items() if name not in ("resource_type", "received")]
-        if line.in_scope != fate.total + gone or row["received"] != sum(parts):  # type: ignore[arg-type]
-            raise _violated(source, pull_id, line.resource_type, line.received, line.in_scope, fate.total + gone)
+        if line.in_scope != fate.total or row["received"] != sum(parts):  # type: ignore[arg-type]
+            raise _violated(source, pull_id, line.resource_type, line.received, line.in_scope, fate.total)
         rows.append(row)
     for kind, fate in sorted(fates.items()):
         raise _violated(source, pull_id, kind, 0, 0, fate.total)

@@ -28,46 +28,62 @@ class Fates:
         return self.loaded + self.unchanged + self.superseded + self.quarantined
 
 
-def drop_erased(connection: Connection, source: str, pull_id: str) -> dict[str, int]:
-    """Take infants who were erased out of the staged pull; gives the number of their resources by type."""
-    if not connection.execute(text("SELECT 1 FROM ops.erasure WHERE source = :source"), {"source": source}).first():
-        return {}
+def drop_erased(connection: Connection, source: str, pull_id: str) -> None:
+    """Take what belongs to erased infants out of a pull as it is staged, before anything looks at it.
+
+    Their resources are counted as out of scope. What only names one of them (its deletion, a finding) is counted as it
+    was, and not kept.
+    """
     key = {"source": source, "pull_id": pull_id}
-    rows = connection.execute(
+    if not connection.execute(text("SELECT 1 FROM ops.erasure WHERE source = :source LIMIT 1"), key).first():
+        return
+    connection.execute(text(_ERASED), key)
+    connection.execute(
         text(
             """
-            WITH owner AS (
-                SELECT DISTINCT key FROM clinical.stg_resource s,
-                       unnest(s.reference_keys || ('Patient/' || coalesce(s.infant, ''))) AS key
-                 WHERE s.source = :source AND s.pull_id = :pull_id AND starts_with(key, 'Patient')
-            ), erased AS (
-                SELECT o.key FROM owner o JOIN ops.erasure e
-                    ON e.source = :source
-                   AND e.owner_hash = encode(sha256(convert_to(e.salt || o.key, 'UTF8')), 'hex')
-            ), removed AS (
+            WITH removed AS (
                 DELETE FROM clinical.stg_resource s
                  WHERE s.source = :source AND s.pull_id = :pull_id
-                   AND s.reference_keys || ('Patient/' || coalesce(s.infant, '')) && ARRAY(SELECT key FROM erased)
+                   AND s.reference_keys || ('Patient/' || coalesce(s.infant, ''))
+                       && ARRAY(SELECT key FROM pg_temp.erased)
                 RETURNING s.resource_type
-            ), timeline AS (
-                DELETE FROM clinical.stg_timeline WHERE source = :source AND pull_id = :pull_id
-                   AND 'Patient/' || infant IN (SELECT key FROM erased)
-            ), event AS (
-                DELETE FROM clinical.stg_event WHERE source = :source AND pull_id = :pull_id
-                   AND 'Patient/' || infant IN (SELECT key FROM erased)
-            ), mapped AS (
-                DELETE FROM clinical.stg_infant WHERE source = :source AND pull_id = :pull_id
-                   AND 'Patient/' || infant IN (SELECT key FROM erased)
+            ), deletion AS (
+                DELETE FROM clinical.stg_deletion WHERE source = :source AND pull_id = :pull_id
+                   AND resource_type || '/' || resource_id IN (SELECT key FROM pg_temp.erased)
             ), finding AS (
                 DELETE FROM clinical.stg_quarantine WHERE source = :source AND pull_id = :pull_id
-                   AND 'Patient/' || infant IN (SELECT key FROM erased)
+                   AND resource_type || '/' || resource_id IN (SELECT key FROM pg_temp.erased)
             )
-            SELECT resource_type, count(*) FROM removed GROUP BY resource_type
+            UPDATE ops.stg_ledger l SET in_scope = in_scope - gone.lines, out_of_scope = out_of_scope + gone.lines
+              FROM (SELECT resource_type, count(*) AS lines FROM removed GROUP BY resource_type) gone
+             WHERE l.source = :source AND l.pull_id = :pull_id AND l.resource_type = gone.resource_type
             """
         ),
         key,
     )
-    return {kind: count for kind, count in rows}  # noqa: C416 - rows, not pairs
+    connection.execute(text("DROP TABLE pg_temp.erased"))
+
+
+#: Which of the owners, deletions and findings of a staged pull are erased infants and their resources. Each person has
+#: a salt of their own.
+_ERASED = """
+    CREATE TEMPORARY TABLE erased AS
+    WITH named AS (
+        SELECT key FROM clinical.stg_resource s,
+               unnest(s.reference_keys || ('Patient/' || coalesce(s.infant, ''))) AS key
+         WHERE s.source = :source AND s.pull_id = :pull_id AND starts_with(key, 'Patient')
+        UNION
+        SELECT resource_type || '/' || resource_id FROM clinical.stg_deletion
+         WHERE source = :source AND pull_id = :pull_id
+        UNION
+        SELECT resource_type || '/' || resource_id FROM clinical.stg_quarantine
+         WHERE source = :source AND pull_id = :pull_id
+    )
+    SELECT DISTINCT n.key FROM named n
+     CROSS JOIN (SELECT DISTINCT salt FROM ops.erasure WHERE source = :source) person
+      JOIN ops.erasure e
+        ON e.source = :source AND e.owner_hash = encode(sha256(convert_to(person.salt || n.key, 'UTF8')), 'hex')
+"""
 
 
 def load(connection: Connection, source: str, pull_id: str, instant: datetime) -> dict[str, Fates]:

@@ -41,14 +41,7 @@ def person(engine: Engine, source: str, infant: str) -> Person:
     with translated(source), engine.connect() as connection:
         members = sorted(state.linked(connection, source, [infant]))
         owners = _owner_keys(connection, source, members)
-        found = connection.execute(
-            text(
-                "SELECT resource_type || '/' || resource_id FROM clinical.resource WHERE source = :source "
-                "AND (infant = ANY(:members) OR reference_keys && CAST(:owners AS text[]))"
-            ),
-            {"source": source, "members": members, "owners": owners},
-        ).scalars()
-        resources = frozenset(found)
+        resources = frozenset(_names(connection, source, members, owners))
     if not resources:
         raise _unknown(source)
     return Person(frozenset(members), frozenset(owners), resources)
@@ -63,7 +56,8 @@ def _unknown(source: str) -> InfantUnknown:
 def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: datetime, reason: str) -> Erasure:
     """Remove an infant, with all records merged into them, from every table, and keep them from coming back.
 
-    Counts in the ledger and in published aggregates stay. Landed files are another matter (`pipeline.erasure`).
+    What is staged of the source goes as a whole, to be staged again without the infant. Counts in the ledger and in
+    published aggregates stay. Landed files are another matter (`pipeline.erasure`).
     `reason` must hold no PHI. Raises InfantUnknown.
     """
     with translated(source), engine.begin() as connection:
@@ -71,9 +65,12 @@ def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: date
         keys.require_same(connection, hash_key)
         members = sorted(state.linked(connection, source, [infant]))
         owners = _owner_keys(connection, source, members)
+        names = sorted({*owners, *_names(connection, source, members, owners)})
         deleted = _delete(connection, source, members, owners)
         if not sum(deleted.values()):
             raise _unknown(source)
+        # A salt that can't be guessed without the key; the hashes under it need the key no more.
+        salt = hmac.new(hash_key, f"salt\0{owners[0]}".encode(), "sha256").hexdigest()[:32]
         connection.execute(
             text(
                 "INSERT INTO ops.erasure (source, owner_hash, salt, erased_at, reason, rows_deleted) "
@@ -85,9 +82,10 @@ def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: date
                     "at": at,
                     "reason": reason,
                     "rows": sum(deleted.values()),
-                    **_hashed(hash_key, owner),
+                    "salt": salt,
+                    "owner_hash": hashlib.sha256(f"{salt}{name}".encode()).hexdigest(),
                 }
-                for owner in owners
+                for name in names
             ],
         )
         return Erasure(len(members), {table: count for table, count in sorted(deleted.items()) if count})
@@ -105,10 +103,16 @@ def _owner_keys(connection: Connection, source: str, members: list[str]) -> list
     return sorted({*identified, *(f"Patient/{member}" for member in members)})
 
 
-def _hashed(hash_key: bytes, owner: str) -> dict[str, str]:
-    """A salt that can't be guessed without the key, and the hash under it, which needs the key no more."""
-    salt = hmac.new(hash_key, f"salt\0{owner}".encode(), "sha256").hexdigest()[:32]
-    return {"salt": salt, "owner_hash": hashlib.sha256(f"{salt}{owner}".encode()).hexdigest()}
+def _names(connection: Connection, source: str, members: list[str], owners: list[str]) -> list[str]:
+    """Type/id of each resource of these Patients, by which a later pull may name it: to tell that it was deleted."""
+    found = connection.execute(
+        text(
+            "SELECT resource_type || '/' || resource_id FROM clinical.resource WHERE source = :source "
+            "AND (infant = ANY(:members) OR reference_keys && CAST(:owners AS text[]))"
+        ),
+        {"source": source, "members": members, "owners": owners},
+    )
+    return list(found.scalars())
 
 
 def _delete(connection: Connection, source: str, members: list[str], owners: list[str]) -> dict[str, int]:
@@ -129,6 +133,9 @@ def _delete(connection: Connection, source: str, members: list[str], owners: lis
     given = {"source": source, "members": members, "owners": owners, "ids": ids, "hashed": list(hashed)}
     deleted: dict[str, int] = {}
     for table in tables():
+        if table.name.startswith("stg_"):
+            connection.execute(text(f"DELETE FROM {table.fullname} WHERE source = :source"), {"source": source})  # noqa: S608
+            continue
         ways = []
         if table.schema == "analytics" and "infant_key" in table.columns:
             ways.append("infant_key = ANY(:hashed)")
@@ -136,7 +143,7 @@ def _delete(connection: Connection, source: str, members: list[str], owners: lis
             ways.append("source = :source AND infant = ANY(:members)")
         if {"source", "reference_keys"} <= set(table.columns.keys()):
             ways.append("source = :source AND reference_keys && CAST(:owners AS text[])")
-        if table.fullname in ("clinical.quarantine", "clinical.stg_quarantine", "clinical.stg_conformance"):
+        if table.fullname == "clinical.quarantine":
             ways.append("source = :source AND resource_id = ANY(:ids)")
         if table.fullname == "clinical.gate_failure":
             ways.append("source = :source AND key && CAST(:ids AS text[])")

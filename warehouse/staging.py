@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from fhir_mapping.model import Resource
 from fhir_mapping.newest import instant_of
 from fhir_source.errors import LandingDamaged
-from warehouse import state
+from warehouse import resources, state
 from warehouse.copying import copy_rows, copy_texts
 from warehouse.errors import StagingStale, translated
 from warehouse.schema.contract import content_names
@@ -53,7 +53,8 @@ def stage_selection(
 ) -> None:
     """Stage the selected resources, deletions, findings and counts of a pull, in one transaction.
 
-    Of a resource that the warehouse holds just so, only the key is staged: a pull without a change costs little.
+    Of a resource that the warehouse holds just so, only the key is staged: a pull without a change costs little. What
+    belongs to erased infants is not staged.
     `mapping_version` (`fhir_mapping.version`) says by which rules the pull is to be mapped: other rules than those of
     the source's last load touch every infant of the source.
     """
@@ -79,6 +80,7 @@ def stage_selection(
                 for kind, line in sorted(selection.ledger.items())
             ),
         )
+        resources.drop_erased(connection, *key)
         connection.execute(
             text(
                 "INSERT INTO ops.stg_pull (source, pull_id, transaction_time, data_through, mapping_version) "
@@ -225,7 +227,7 @@ def touched_infants(engine: Engine, source: str, pull_id: str) -> frozenset[str]
 
 
 def _set_unchanged_aside(
-    connection: Connection, source: str, pull_id: str, resources: Sequence[Resource]
+    connection: Connection, source: str, pull_id: str, selected: Sequence[Resource]
 ) -> list[Resource]:
     """Stage by its key alone what is held with the same hash and could be read; gives the others.
 
@@ -233,7 +235,7 @@ def _set_unchanged_aside(
     """
     key = {"source": source, "pull_id": pull_id}
     if not connection.execute(text("SELECT 1 FROM clinical.resource WHERE source = :source LIMIT 1"), key).first():
-        return list(resources)
+        return list(selected)
     connection.execute(
         text(
             "CREATE TEMPORARY TABLE arrived (n text, resource_type text, resource_id text, sha256 text) ON COMMIT DROP"
@@ -243,7 +245,7 @@ def _set_unchanged_aside(
         connection,
         "pg_temp.arrived",
         ("n", "resource_type", "resource_id", "sha256"),
-        ((str(n), one.type, one.id, one.sha256) for n, one in enumerate(resources)),
+        ((str(n), one.type, one.id, one.sha256) for n, one in enumerate(selected)),
     )
     connection.execute(text("ANALYZE pg_temp.arrived"))
     connection.execute(
@@ -263,7 +265,7 @@ def _set_unchanged_aside(
         ),
         key,
     ).scalars()
-    return [resources[n] for n in changed]
+    return [selected[n] for n in changed]
 
 
 def clear(connection: Connection, source: str, pull_id: str) -> None:

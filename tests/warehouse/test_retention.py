@@ -13,9 +13,9 @@ from sqlalchemy import Engine, text
 from fhir_mapping.model import Quarantined
 from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, resource, stage, visit
 from warehouse import keys, quarantine, state
-from warehouse.errors import HashKeyChanged, InfantUnknown
+from warehouse.errors import HashKeyChanged, InfantUnknown, StagingStale
 from warehouse.keys import infant_key
-from warehouse.load import LoadReport
+from warehouse.load import LoadReport, load
 from warehouse.retention import erase, purge, record_purge
 from warehouse.schema.base import tables
 
@@ -76,6 +76,38 @@ def test_an_erased_infant_is_nowhere_and_does_not_come_back(run: Run, warehouse_
     }
     with warehouse_engine.connect() as connection:
         assert list(state.timelines(connection)["infant"]) == ["kept"]
+
+
+def test_not_even_the_deletion_of_an_erased_infants_records_names_them(run: Run, warehouse_engine: Engine) -> None:
+    """Who asks for erasure here asks the hospital too: then its server tells of deletions, and of records cut short."""
+    run(cohort())
+    erase(warehouse_engine, "north", "erasable", hash_key=HASH_KEY, at=AT, reason="asked")
+    deleted = [("Patient", "erasable"), ("Encounter", "e-erasable"), ("Procedure", "erasable-eeg"), ("Device", "other")]
+    finding = Quarantined("f", 1, "Condition", "c-erasable", "unreadable_element", "Condition.onset", "unreadable")
+    report = run(Pull("20260106T000000Z", deleted=deleted, quarantined=[finding]))
+    assert places(warehouse_engine, "erasable") == []
+    assert places(warehouse_engine, "other") == ["clinical.resource"]
+    assert {row["resource_type"]: (row["received"], row["deleted"], row["quarantined"]) for row in report.ledger} == {
+        "Condition": (1, 0, 1),
+        "Device": (1, 1, 0),
+        "Encounter": (1, 1, 0),
+        "Patient": (1, 1, 0),
+        "Procedure": (1, 1, 0),
+    }
+
+
+def test_an_infant_erased_between_staging_and_load_is_not_loaded(run: Run, warehouse_engine: Engine) -> None:
+    run(cohort())
+    later = replace(cohort("20260106T000000Z"), quarantined=[])
+    again = [visit("erasable", "2026-01-03", version=2, updated="2026-01-06T00:00:00Z"), *later.resources]
+    later = replace(later, resources=again)
+    stage(warehouse_engine, later)
+    erase(warehouse_engine, "north", "erasable", hash_key=HASH_KEY, at=AT, reason="asked")
+    assert places(warehouse_engine, "erasable") == []
+    with pytest.raises(StagingStale):
+        load(warehouse_engine, later.manifest(), hash_key=HASH_KEY)
+    assert run(later).infants == 0
+    assert places(warehouse_engine, "erasable") == []
 
 
 def test_an_infant_is_erased_with_the_records_merged_into_them(run: Run, warehouse_engine: Engine) -> None:

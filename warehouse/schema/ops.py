@@ -123,14 +123,15 @@ class Erasure(Base):
     __table_args__ = (
         {
             "schema": "ops",
-            "comment": "Infants erased on request, so that a later pull does not bring them back. Grain: owner key.",
+            "comment": "Infants erased on request, so that later pulls do not bring them back. Grain: key or resource.",
         },
     )
     source: Mapped[str] = source_key()
     owner_hash: Mapped[str] = mapped_column(
-        primary_key=True, comment="SHA-256 of the salt and the erased Patient id or identifier, hex"
+        primary_key=True,
+        comment="SHA-256 of the salt and an erased Patient's id or identifier, or type/id of a resource, hex",
     )
-    salt: Mapped[str] = mapped_column(comment="salt of this row, hex; outlives a change of the hash key")
+    salt: Mapped[str] = mapped_column(comment="salt of the person, hex; outlives a change of the hash key")
     erased_at: Mapped[datetime] = mapped_column(comment="instant of the erasure, as passed in")
     reason: Mapped[str] = mapped_column(comment="why, in words without PHI")
     rows_deleted: Mapped[int] = mapped_column(comment="rows deleted with it, over all tables, count")
