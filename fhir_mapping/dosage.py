@@ -137,11 +137,15 @@ def _of_dosage(dosage: Json, drug_words: str) -> Amount:
         one_mg, one_kg = _mg(value, unit, drug_words)
         daily = 1.0 if "d" in unit.rsplit("/", 1)[-1:] or unit.endswith("/day") else times
         mg, per_kg = max(mg, one_mg * daily), max(per_kg, one_kg * daily)
-    said = _of_words(text(dosage.get("text")) or text(dosage.get("patientInstruction")), times)
+    said = _of_words(_instruction(dosage), times)
     if mg or per_kg:
         # The structured dose stands: of the text, which repeats it, only what it says of a whole day by weight is new.
         said = Amount(0.0, _first(_PER_KG_DAY, text(dosage.get("text"))), said.days)
     return Amount(mg, per_kg, _bounds(repeat)).with_more(said)
+
+
+def _instruction(dosage: Json) -> str:
+    return text(dosage.get("text")) or text(dosage.get("patientInstruction"))
 
 
 def _quantity(quantity: Json) -> tuple[float, str]:
@@ -168,13 +172,13 @@ def _mg(value: float, unit: str, drug_words: str) -> tuple[float, float]:
 def _times_a_day(dosage: Json, repeat: Json) -> float:
     frequency, period = number(repeat.get("frequency")), number(repeat.get("period"))
     unit = _DAYS.get(text(repeat.get("periodUnit")))
-    if unit is not None and period:
-        return (frequency or 1.0) / (period * unit)
+    if unit is not None:
+        return (frequency or 1.0) / ((period or 1.0) * unit)
     for coding in objs(obj(obj(dosage.get("timing")).get("code")).get("coding")):
         known = _TIMES_A_DAY.get(text(coding.get("code")).upper())
         if known:
             return float(known)
-    words = f"{words_of([obj(obj(dosage.get('timing')).get('code'))])} {text(dosage.get('text'))}"
+    words = f"{words_of([obj(obj(dosage.get('timing')).get('code'))])} {_instruction(dosage)}"
     return next((times for pattern, times in _PER_DAY_WORDS if pattern.search(words)), 1.0)
 
 
