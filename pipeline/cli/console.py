@@ -39,7 +39,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
     """A table whose columns from `numbers_from` on are numbers, right-aligned; None is shown as a dash."""
     shown = Table(title=title, title_justify="left", header_style="bold")
     for position, name in enumerate(columns):
-        shown.add_column(name, justify="right" if position >= numbers_from else "left")
+        # Folded, not cut: an id that ends in dots names nothing.
+        shown.add_column(name, justify="right" if position >= numbers_from else "left", overflow="fold")
     for row in rows:
         shown.add_row(*("–" if cell is None else str(cell) for cell in row))
     return shown
