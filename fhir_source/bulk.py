@@ -121,9 +121,9 @@ class BulkPull:
         self.writer.record("again", again=[*earlier, why], notes=[why])
 
     async def _wait(self, status_url: str) -> Export:
-        def tell(_: str, __: float) -> None:
+        def tell(_: str, seconds: float) -> None:
             if self._progress:
-                self._progress("waiting for the export", 0)
+                self._progress("seconds of waiting for the export", round(seconds))
 
         try:
             return await read_export(self._transport, await wait(self._transport, status_url, tell))

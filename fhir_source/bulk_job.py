@@ -174,7 +174,9 @@ async def wait(transport: Transport, status_url: str, tell: Callable[[str, float
                 next_step="run the pull again with the same id: it goes on waiting for the same export",
             )
         seconds = bounded_wait(source, seen.wait, pause)
-        log.info("source %s: the export is running; next look in %.0f s", source.name, seconds)
+        # A short wait is nobody's concern; a long one must not look like a process that hangs.
+        level = logging.INFO if seconds < _LONGEST_WAIT_UNASKED else logging.WARNING
+        log.log(level, "source %s: the export is running; next look in %.0f s", source.name, seconds)
         if tell:
             tell(seen.progress, seconds)
         await asyncio.sleep(seconds)

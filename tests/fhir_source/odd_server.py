@@ -44,6 +44,7 @@ class Ways:
     requires: object = True  # requiresAccessToken, possibly as a string, or absent (None)
     counts: bool = True  # in the export's manifest
     parts: int = 1  # files of a type
+    retry: str = ""  # Retry-After of a running export
     auth: bool = True
     errors: float = 0.0  # share of answers that are broken
 
@@ -278,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(202, b"", {})
         odd.jobs[job] += 1
         if odd.jobs[job] < 3:
-            return self._send(202, b"", {"x-progress": "50%"})
+            return self._send(202, b"", {"x-progress": "50%", **({"retry-after": ways.retry} if ways.retry else {})})
         output = []
         for kind in dict(query)["kinds"].split("-"):
             rows = [row for row in odd.rows if row["resourceType"] == kind]

@@ -91,3 +91,30 @@ def test_the_token_endpoint_s_retry_after_is_heeded(tmp_path: Path, monkeypatch:
         with pytest.raises(SourceUnreachable, match="429"):
             pull(replace(source, name="other"), landing, pull_id=PULL, since=None, now=NOW, cohort_codes=[])
     assert [seconds for seconds in slept if seconds] == [5.0, 5.0, 3.0, 3.0]
+
+
+def test_a_long_wait_for_an_export_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slept: list[float] = []
+    told: list[tuple[str, int]] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("fhir_source.bulk_job.asyncio.sleep", sleep)
+    with OddServer(ROWS, Ways(auth=False, retry="86400")) as odd:
+        source = Source("site", "bulk", odd.base_url, max_poll_seconds=120.0)
+        landing = LandingZone(str(tmp_path))
+        pull(
+            source,
+            landing,
+            pull_id=PULL,
+            since=None,
+            now=NOW,
+            cohort_codes=(),
+            progress=lambda what, count: told.append((what, count)),
+        )
+    assert [seconds for seconds in slept if seconds] == [120.0, 120.0]  # two looks found it running; never a day
+    assert told[:2] == [("seconds of waiting for the export", 120)] * 2
+    assert "next look in 120 s" in caplog.text
