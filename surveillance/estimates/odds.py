@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Log odds ratios beyond these are as good as 0 and infinity for any table of infants.
 _FAR = 60.0
+#: A slope below this has no step: the quotient would overflow, and the bracket is halved instead.
+_FLAT = 1e-300
 _STEPS, _CLOSE = 200, 1e-8  # the error after a Newton step of 1e-8 is its square
 _TAIL = (1 - LEVEL) / 2
 #: Of each bound: how much of P(X = x) its upper tail holds, and how large that tail is.
@@ -87,7 +89,7 @@ class Conditional:
             mean = (pmf * values).sum(axis=1)
             slope = (pmf * values * self.k).sum(axis=1) - mean * (pmf @ self.k)
             low, high = np.where(mean < targets, log_ratio, low), np.where(mean < targets, high, log_ratio)
-            step = np.divide(targets - mean, slope, out=np.full(len(targets), np.inf), where=slope > 0)
+            step = np.divide(targets - mean, slope, out=np.full(len(targets), np.inf), where=slope > _FLAT)
             ahead = log_ratio + step
             ahead = np.where((ahead > low) & (ahead < high), ahead, (low + high) / 2)
             moved = np.abs(ahead - log_ratio)[finite].max(initial=0.0)

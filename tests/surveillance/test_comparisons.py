@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import nchypergeom_fisher
+from scipy.stats.contingency import odds_ratio as scipy_odds_ratio
 
 from surveillance.estimates.inequality import (
     INDICES,
@@ -71,6 +72,13 @@ def test_mantel_haenszel_difference_of_one_table_is_the_difference() -> None:
 def test_strata_that_say_nothing_have_a_reason(tables: list[tuple[int, int, int, int]]) -> None:
     for found in (mantel_haenszel_odds_ratio(tables), conditional_odds_ratio(tables)):
         assert found.value is None or found.reason
+
+
+@pytest.mark.filterwarnings("error")
+def test_tables_at_an_extreme_are_solved_where_the_slope_vanishes() -> None:
+    found = conditional_odds_ratio([(59, 60, 1, 60)] * 10)
+    # Alike tables share the likeliest ratio of one.
+    assert found.value == pytest.approx(scipy_odds_ratio(np.array([[59, 1], [1, 59]])).statistic)
 
 
 @pytest.mark.parametrize("table", [(5, 10, 2, 20), (4, 4, 3, 9), (0, 6, 5, 8)])
