@@ -8,7 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= .demo
 
-.PHONY: install demo test lint types imports unit airflow format lock docs bench clean help
+SPARK := $(VENV)/spark
+
+.PHONY: install demo test test-spark lint types imports unit airflow format lock docs bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +47,15 @@ unit: $(STAMP) ## pytest with coverage, on up to four cores
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
+# PySpark lies beside the environment, not in it: all else runs, and is tested, without. Java 17 is needed.
+test-spark: $(SPARK)/.installed ## pytest on Spark, on a cluster of this machine, too
+	PYTHONPATH=$(CURDIR)/$(SPARK) $(BIN)/pytest -m spark tests/spark $(PYTEST_ARGS)
+
+$(SPARK)/.installed: requirements-spark.txt $(STAMP)
+	@rm -rf $(SPARK)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(SPARK) --no-deps --require-hashes -r requirements-spark.txt
+	@touch $@
+
 airflow: $(STAMP) ## airflow standalone on the embedded PostgreSQL
 	@$(BIN)/iess airflow
 
@@ -57,6 +68,9 @@ lock: | $(BIN)/uv ## compile requirements*.txt again
 		--no-annotate --custom-compile-command "make lock" --extra demo --extra notify --extra dev pyproject.toml -o requirements.txt
 	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" - -o requirements-uv.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"])' \
+		| $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" - -o requirements-spark.txt
 
 $(BIN)/uv:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -27,9 +27,11 @@ Strength = Literal["sure", "ambiguous"]
 
 _SURE_ROLES = ("iess_definite", "iess_probable", "iess_late_onset")
 _AMBIGUOUS_ROLE = "iess_ambiguous"
+#: Blanks as people and their software write them. `\s` alone is ASCII for RE2 and Java, and Unicode for Python.
+_BLANK = r"\s" + "\u00a0\u2007\u2009\u202f"
 _SAYS_IESS = (
-    r"infantile[\s_-]+(?:epileptic[\s_-]+)?spasm|epileptic[\s_-]+spasm|\bwest'?s?[\s_-]+syndrome|salaam"
-    r"|hypsarr?h?ythmi|\bIESS\b"
+    rf"infantile[{_BLANK}_-]+(?:epileptic[{_BLANK}_-]+)?spasm|epileptic[{_BLANK}_-]+spasm|\bwest'?s?[{_BLANK}_-]+syndrome"
+    r"|salaam|hypsarr?h?ythmi|\bIESS\b"
 )
 
 #: `mark` of a line in the index: what the patterns found in it.
@@ -67,13 +69,13 @@ def patterns(codes: Codes) -> Patterns:
 
 def _any_code(codes: Iterable[str]) -> str:
     """A JSON string that is one of the codes, with or without its dots, blanks and ontology prefix."""
-    return rf'"\s*(?:{"|".join(sorted({_spelling(code) for code in codes}))})\s*"'
+    return rf'"[{_BLANK}]*(?:{"|".join(sorted({_spelling(code) for code in codes}))})[{_BLANK}]*"'
 
 
 def _spelling(code: str) -> str:
     prefix, _, local = code.removesuffix("*").rpartition(":")
     letters = [re.escape(letter) for letter in local if letter.isalnum()]
-    return ('[^"]{0,40}' if prefix else "") + r"[.\s-]*".join(letters) + ('[^"]*' if code.endswith("*") else "")
+    return ('[^"]{0,40}' if prefix else "") + f"[.{_BLANK}-]*".join(letters) + ('[^"]*' if code.endswith("*") else "")
 
 
 def strength_of(condition: Json, codes: Codes) -> Strength | None:
