@@ -212,11 +212,11 @@ def _record(
     connection.execute(
         text(
             "INSERT INTO ops.pull (source, pull_id, attempt, sequence, kind, since, transaction_time, known_at, "
-            "fhir_version, timezone, complete, data_through, as_of, mapping_version, infants, timelines_opened, "
-            "timelines_closed) "
+            "fhir_version, timezone, complete, left_out, data_through, as_of, mapping_version, infants, "
+            "timelines_opened, timelines_closed) "
             "SELECT :source, :pull_id, :attempt, (SELECT coalesce(max(sequence), 0) + 1 FROM ops.pull "
             "WHERE source = :source), :kind, :since, :transaction_time, :known_at, :fhir_version, timezone, "
-            ":complete, data_through, as_of, mapping_version, :infants, :opened, :closed FROM ops.stg_pull "
+            ":complete, :left_out, data_through, as_of, mapping_version, :infants, :opened, :closed FROM ops.stg_pull "
             "WHERE source = :source AND pull_id = :pull_id"
         ),
         {
@@ -227,6 +227,7 @@ def _record(
             "known_at": known_at,
             "fhir_version": manifest.fhir_version,
             "complete": manifest.complete,
+            "left_out": sorted(manifest.left_out),
             "infants": counts[0],
             "opened": counts[1],
             "closed": counts[2],

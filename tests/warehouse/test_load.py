@@ -360,3 +360,10 @@ def test_a_nul_character_in_a_record_does_not_stop_the_pull(run: Run, warehouse_
     assert [
         item.body["note"] for item in state.current_resources(warehouse_engine, "north", ["a"]) if item.id == "odd"
     ] == [[{"text": "x\0y"}]]
+
+
+def test_types_that_the_server_does_not_offer_are_on_the_pull(warehouse_engine: Engine) -> None:
+    pull = Pull("20260107T000000Z", [patient("a"), condition("a")])
+    stage(warehouse_engine, pull)
+    load(warehouse_engine, replace(pull.manifest(), left_out=("Task", "Coverage")), hash_key=HASH_KEY)
+    assert rows(warehouse_engine, "SELECT left_out FROM ops.pull") == [(["Coverage", "Task"],)]

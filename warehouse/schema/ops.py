@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, Index, func
+from sqlalchemy import ARRAY, CheckConstraint, Index, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from warehouse.schema.base import Base, pull_key, source_key
@@ -35,6 +35,11 @@ class Pull(Base):
         comment="IANA zone of the site's local dates at the time; empty when not told"
     )
     complete: Mapped[bool] = mapped_column(comment="false when the server said that the pull is not whole")
+    left_out: Mapped[list[str]] = mapped_column(
+        ARRAY(Text),
+        server_default="{}",
+        comment="resource types that the server does not offer, and were not asked for",
+    )
     data_through: Mapped[date | None] = mapped_column(comment="last local date that the pull has data for")
     as_of: Mapped[date | None] = mapped_column(comment="local date up to which open waits were counted")
     mapping_version: Mapped[str | None] = mapped_column(
