@@ -123,6 +123,9 @@ def load(connection: Connection, source: str, pull_id: str, instant: datetime) -
         ),
         key,
     )
+    # Without statistics the planner takes either side of the next join for a row or two, and compares all with all.
+    connection.execute(text("CREATE UNIQUE INDEX ON pg_temp.fate (resource_type, resource_id)"))
+    connection.execute(text("ANALYZE pg_temp.fate"))
     connection.execute(
         text(
             """

@@ -100,7 +100,12 @@ def _grants() -> list[str]:
         f"""DO $$ DECLARE made record; BEGIN
         FOR made IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
             WHERE schemaname IN ('clinical', 'ops') AND starts_with(tablename, 'stg_')
-        LOOP EXECUTE 'REVOKE ALL ON ' || made.name || ' FROM {CLINICAL}, {OPERATOR}'; END LOOP; END $$"""  # noqa: S608
+        LOOP
+            EXECUTE 'REVOKE ALL ON ' || made.name || ' FROM {CLINICAL}, {OPERATOR}';
+            IF current_setting('server_version_num')::integer >= 170000 THEN  -- to ANALYZE what is staged
+                EXECUTE 'GRANT MAINTAIN ON ' || made.name || ' TO {LOADER}';
+            END IF;
+        END LOOP; END $$"""  # noqa: S608
     )
     made.append(_without_system_columns())
     # Who was erased, and which key is in use, concerns the loader and the owner only.

@@ -94,6 +94,7 @@ def stage_selection(
                 "mapping_version": mapping_version,
             },
         )
+        _analyse(connection, SELECTED)
 
 
 def stage_mapping(
@@ -162,6 +163,7 @@ def stage_mapping(
                 kept="the warehouse is as it was",
                 next_step="run `iess load` again, which selects, maps and loads it",
             )
+        _analyse(connection, MAPPED)
 
 
 def staged_resources(engine: Engine, source: str, pull_id: str) -> list[Resource]:
@@ -266,6 +268,15 @@ def _set_unchanged_aside(
         key,
     ).scalars()
     return [selected[n] for n in changed]
+
+
+def _analyse(connection: Connection, tables: Iterable[str]) -> None:
+    """Tell the planner how much is staged: it remembers these tables as empty, and would join them row by row.
+
+    Where the loader may not (before PostgreSQL 17 only owners may), the server warns and goes on.
+    """
+    for table in tables:
+        connection.execute(text(f"ANALYZE {table}"))
 
 
 def clear(connection: Connection, source: str, pull_id: str) -> None:
