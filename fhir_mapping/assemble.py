@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from fhir_mapping.lines import owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import InfantRecord, Resource
-from fhir_mapping.references import Identified, Target, identifier_keys, targets_in
+from fhir_mapping.references import Identified, Target, identifier_keys
 from fhir_source.source import REFERENCED_TYPES
 
 _HOPS = 3  # Encounter -> PractitionerRole -> Organization -> parent Organization
@@ -25,9 +24,10 @@ def infant_records(resources: Iterable[Resource]) -> list[InfantRecord]:
     merges = Merges(pair for patient in patients.values() for pair in links_of(patient.body))
     shared = _Shared(ordered)
     owned = _by_owner(ordered, patients)
+    bodies = {identity: patient.body for identity, patient in patients.items()}
     records = []
     for members in merges.groups(patients).values():
-        infant = merges.survivor(members, {identity: patient.body for identity, patient in patients.items()})
+        infant = merges.survivor(members, bodies)
         if infant is None:
             continue
         merged = tuple(patients[member] for member in members if member in patients and member != infant)
@@ -46,7 +46,7 @@ def _by_owner(ordered: Iterable[Resource], patients: dict[str, Resource]) -> dic
     for resource in ordered:
         if resource.type == "Patient" or resource.type in REFERENCED_TYPES:
             continue
-        for owner in owners_of(resource.body):
+        for owner in resource.owners:
             # An identifier that two Patients share points to neither.
             matches = identified.get(owner, set()) if owner.startswith("?") else {owner}
             if len(matches) == 1:
@@ -66,7 +66,7 @@ class _Shared:
         for resource in shared:
             self._by_id[resource.id].append(resource)
             if resource.type == "PractitionerRole":
-                for owner in owners_of(resource.body):
+                for owner in resource.owners:
                     for practitioner in self._practitioners(owner):
                         self._roles[practitioner].append(resource)
 
@@ -84,7 +84,7 @@ class _Shared:
 
     def _targets(self, resource: Resource) -> list[Resource]:
         targets = []
-        for target in targets_in(resource.body):
+        for target in resource.targets:
             if target.id.startswith("?"):
                 targets += self._with_identifier(target)
             elif target.type:

@@ -36,32 +36,31 @@ def verdicts(
 
     Resources that are alike to the models (`likeness`) are judged once.
     """
-    items = [(resource.type, resource.id, resource.body) for resource in resources]
-    groups, unlike = _grouped(items)
-    judged = _judged([items[position] for position in unlike], fhir_version, workers or os.cpu_count() or 1)
-    return [
-        Conformance(kind, identity, judged[group]) for (kind, identity, _), group in zip(items, groups, strict=True)
-    ]
+    judging = list(resources)
+    groups, unlike = _grouped(judging)
+    judged = _judged(unlike, fhir_version, workers or os.cpu_count() or 1)
+    return [Conformance(one.type, one.id, judged[group]) for one, group in zip(judging, groups, strict=True)]
 
 
-def _grouped(items: Sequence[_Item]) -> tuple[list[int], list[int]]:
-    """For each item the number of its group of like ones; for each group the position of its first."""
+def _grouped(resources: Sequence[Resource]) -> tuple[list[int], list[_Item]]:
+    """For each resource the number of its group of like ones; for each group its first."""
     groups: list[int] = []
-    unlike: list[int] = []
+    unlike: list[_Item] = []
     known: dict[bytes, int] = {}
-    for position, (_, _, body) in enumerate(items):
+    for resource in resources:
         seen: list[bytes] = []
         group = None
-        for digest in likenesses(body):
+        for digest in likenesses(resource.body):
             group = known.get(digest)
             if group is not None:
                 break
             seen.append(digest)
         if group is None:
             group = len(unlike)
-            unlike.append(position)
+            unlike.append((resource.type, resource.id, resource.body))
         known.update(dict.fromkeys(seen, group))
         groups.append(group)
+        resource.release()
     return groups, unlike
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import orjson
 
 from fhir_mapping.files import InputFile, lines_of
 from fhir_mapping.index import Place
@@ -79,10 +81,27 @@ class LineReader:
                 fetched.resources[Place(file, line.number, found.part)] = resource_of(found, name, line.shown)
 
 
+class FetchedResource(Resource):
+    """A resource that is parsed when its body is asked for: parsed JSON takes eight times the room of its text."""
+
+    _text: bytes
+
+    def __getattr__(self, name: str) -> Any:
+        """Comes to be asked for `body` only while that is not there."""
+        if name != "body" or "_text" not in self.__dict__:
+            raise AttributeError(name)
+        body = self.__dict__["body"] = orjson.loads(self._text)
+        return body
+
+    def release(self) -> None:
+        if "_text" in self.__dict__:
+            self.__dict__.pop("body", None)
+
+
 def resource_of(entry: Entry, file: str, line: int) -> Resource:
-    """The entry as later stages know it."""
+    """The entry as later stages know it, with what selection asks of its body."""
     body = entry.body
-    return Resource(
+    resource = FetchedResource(
         type=body["resourceType"],
         id=body["id"],
         version_id=text_at(body, "meta", "versionId"),
@@ -92,3 +111,7 @@ def resource_of(entry: Entry, file: str, line: int) -> Resource:
         line=line,
         sha256=entry.sha256,
     )
+    _ = resource.owners, resource.targets
+    resource.__dict__["_text"] = entry.text
+    resource.release()
+    return resource

@@ -33,7 +33,7 @@ class LineMap:
         self._before, last = [0], b"\n"  # line ends before block n; one more entry for the whole file
         with reading(file), open_bytes(file) as stream:
             while block := stream.read(_BLOCK):
-                self._before.append(self._before[-1] + int(np.count_nonzero(_codes(block) == _LINE_END)))
+                self._before.append(self._before[-1] + block.count(b"\n"))
                 last = block[-1:]
         self.lines_in_all = self._before[-1] + (last != b"\n")
 

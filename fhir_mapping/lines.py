@@ -58,11 +58,12 @@ class Deletion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One resource of a line: `part` is -1 for the line itself, or the position in a Bundle."""
+    """One resource of a line: `part` is -1 for the line itself, or the position in a Bundle. `text` is its JSON."""
 
     part: int
     body: Json
     sha256: str
+    text: bytes
 
 
 def parse(content: bytes) -> Json | Fault:
@@ -98,10 +99,10 @@ def read(content: bytes) -> Iterator[Entry | Fault | Deletion]:
         yield body
         return
     if body.get("resourceType") == "Bundle":
-        yield Entry(-1, body, "")  # a Bundle is an envelope, and needs no id
+        yield Entry(-1, body, "", content)  # a Bundle is an envelope, and needs no id
         yield from _entries(body)
         return
-    yield fault_of(body) or Entry(-1, body, hashlib.sha256(content).hexdigest())
+    yield fault_of(body) or Entry(-1, body, hashlib.sha256(content).hexdigest(), content)
 
 
 def _entries(bundle: Json) -> Iterator[Entry | Fault | Deletion]:
@@ -115,7 +116,8 @@ def _entries(bundle: Json) -> Iterator[Entry | Fault | Deletion]:
         resource = entry.get("resource")
         if isinstance(resource, dict) and not deletion:
             _identify(resource, entry.get("fullUrl"))
-            yield fault_of(resource) or Entry(part, resource, hashlib.sha256(orjson.dumps(resource)).hexdigest())
+            text = orjson.dumps(resource)
+            yield fault_of(resource) or Entry(part, resource, hashlib.sha256(text).hexdigest(), text)
 
 
 def _identify(resource: Json, full_url: object) -> None:

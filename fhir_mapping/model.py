@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fhir_mapping.lines import owners_of
+from fhir_mapping.references import Target, targets_of
 from fhir_source.source import FhirVersion
 
 if TYPE_CHECKING:
@@ -72,6 +76,19 @@ class Resource:
     def reference(self) -> str:
         return f"{self.type}/{self.id}"
 
+    def release(self) -> None:
+        """Let go of the parsed body, if it can be had again."""
+
+    @cached_property
+    def owners(self) -> tuple[str, ...]:
+        """Whose resource it is (`lines.owners_of`)."""
+        return owners_of(self.body)
+
+    @cached_property
+    def targets(self) -> frozenset[Target]:
+        """What its References point to (`references.targets_of`)."""
+        return targets_of(self.body)
+
     @property
     def versioned(self) -> str:
         """Type/id/version as the evidence column has it; version is `-` when the server gave none."""
@@ -94,6 +111,11 @@ class InfantRecord:
 
     def of(self, resource_type: str) -> tuple[Resource, ...]:
         return self.resources.get(resource_type, ())
+
+    def release(self) -> None:
+        """Let go of the parsed bodies of what belongs to this infant alone."""
+        for resource in (self.patient, *self.merged, *chain.from_iterable(self.resources.values())):
+            resource.release()
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,16 @@ identifier alone. FHIR R4 2.3.0, section References.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+import orjson
+
 _NESTED = (dict, list)
+_LITERAL = re.compile(rb'"reference":"([^"]*)"')
 
 
 class Target(NamedTuple):
@@ -91,6 +95,21 @@ def _objects_in(element: object) -> Iterator[dict[str, Any]]:
 def references_in(element: object) -> Iterator[str]:
     """Every literal reference anywhere inside an element."""
     return (node["reference"] for node in _objects_in(element) if isinstance(node.get("reference"), str))
+
+
+def targets_of(body: dict[str, Any]) -> frozenset[Target]:
+    """What the References of a resource point to, contained resources left out."""
+    try:
+        text = orjson.dumps(body)
+    except (orjson.JSONEncodeError, RecursionError):  # an integer of more than 64 bits, or nested too deep
+        return frozenset(targets_in(body))
+    # A tenth of the walk's time, for the resources of which it is as exact: no identifier may stand for a reference,
+    # no resource is inside of another, and without escapes what looks like an element is none in a text.
+    by_identifier = b'"identifier":{' in text or b"\\" in text
+    if by_identifier or "reference" in body or text.count(b'"resourceType"') > 1:
+        return frozenset(targets_in(body))
+    literals = (literal.decode() for literal in set(_LITERAL.findall(text)))
+    return frozenset(found for literal in literals if (found := reference_target({"reference": literal})))
 
 
 def targets_in(element: object) -> Iterator[Target]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from fhir_mapping.assemble import infant_records
 from fhir_mapping.codes import load
+from fhir_mapping.collecting import no_cycles
 from fhir_mapping.conformance import verdicts
 from fhir_mapping.contract import TimelineRow
-from fhir_mapping.files import find_files
+from fhir_mapping.files import InputFile, find_files
 from fhir_mapping.links import LINK_NAMES
 from fhir_mapping.mapping import map_infant
 from fhir_mapping.model import (
@@ -65,7 +66,13 @@ def map_folder(
     gzip file) and SettingsError (wrong ending, bad local codes).
     """
     check_ending(out)
-    files = find_files(folder)
+    with no_cycles():
+        return _mapped(find_files(folder), out, settings, engine, progress)
+
+
+def _mapped(
+    files: Sequence[InputFile], out: Path, settings: MappingSettings, engine: str, progress: Progress | None
+) -> MapReport:
     codes = load(settings.local_codes)
     selection = select(files, settings, codes, engine=engine, progress=progress)
     settings = replace(settings, as_of=settings.as_of or selection.data_through)
@@ -73,6 +80,7 @@ def map_folder(
     mapped = []
     for done, record in enumerate(records, start=1):
         mapped.append(map_infant(record, settings, codes))
+        record.release()
         if progress and done % 500 == 0:
             progress("infants mapped", done)
     judged = verdicts(selection.resources, settings.fhir_version)

@@ -14,22 +14,22 @@ from zoneinfo import ZoneInfo
 from fhir_mapping import cohort
 from fhir_mapping.build import build_index
 from fhir_mapping.codes import Codes
+from fhir_mapping.collecting import no_cycles
 from fhir_mapping.elements import obj
 from fhir_mapping.engines import connect
 from fhir_mapping.fetch import Fetched, LineReader
 from fhir_mapping.files import InputFile, find_files
 from fhir_mapping.horizon import recorded_through
 from fhir_mapping.index import Key, LineIndex, Place, Places
-from fhir_mapping.lines import owners_of
 from fhir_mapping.merges import Merges, links_of
 from fhir_mapping.model import LedgerLine, MappingSettings, Quarantined, Resource
 from fhir_mapping.newest import age_key, instant_of
 from fhir_mapping.observations import is_read
-from fhir_mapping.references import Identified, Target, identifier_keys, target_of, targets_in
+from fhir_mapping.references import Identified, Target, identifier_keys, target_of
 from fhir_mapping.scan import Scan
 from fhir_mapping.typed_scan import LARGE
 from fhir_source.errors import UnreadableInput
-from fhir_source.source import IN_SCOPE_TYPES, PATIENT_TYPES, REFERENCED_TYPES
+from fhir_source.source import CODED_TYPES, IN_SCOPE_TYPES, PATIENT_TYPES, REFERENCED_TYPES
 
 __all__ = ["InputFile", "Progress", "Selection", "find_files", "select"]
 
@@ -77,7 +77,7 @@ def select(
     file can't be read to its end.
     """
     scan = Scan()
-    with connect(engine) as opened:
+    with no_cycles(), connect(engine) as opened:
         reader, index = build_index(opened, files, cohort.patterns(codes), scan, typed_from)
         selecting = _Selecting(reader, index, scan, codes, _deletions(files, scan))
         if progress:
@@ -99,7 +99,7 @@ def shared_targets(resources: Iterable[Resource]) -> set[Target]:
     return {
         target
         for resource in resources
-        for target in targets_in(resource.body)
+        for target in resource.targets
         if not target.type or target.type in REFERENCED_TYPES
     }
 
@@ -187,7 +187,7 @@ class _Selecting:
         for condition in self._bring(self._index.marked(cohort.CANDIDATE, "Condition")):
             strength = cohort.strength_of(condition.body, self._codes)
             if strength == "sure":
-                owners.update(owners_of(condition.body))
+                owners.update(condition.owners)
             elif strength == "ambiguous":
                 ambiguous.append(condition)
         return owners, ambiguous
@@ -195,10 +195,7 @@ class _Selecting:
     def _by_age(self, conditions: Iterable[Resource], known: Collection[str]) -> tuple[set[str], set[str]]:
         """Owners of these Conditions, but for the known: who can have been under 24 months then, and who can't."""
         undecided = [
-            (owner, condition.body)
-            for condition in conditions
-            for owner in owners_of(condition.body)
-            if owner not in known
+            (owner, condition.body) for condition in conditions for owner in condition.owners if owner not in known
         ]
         owners = {owner for owner, _ in undecided}
         patients = {patient.id: patient.body for patient in self._bring_keys(("Patient", owner) for owner in owners)}
@@ -235,14 +232,14 @@ class _Selecting:
         own = [
             resource
             for resource in self._bring(self._index.owned(owners, _COMPARTMENT))
-            if owners.intersection(owners_of(resource.body)) and is_read(resource.body, self._codes)
+            if owners.intersection(resource.owners) and self._is_read(resource)
         ]
         others = self._bring_keys(self._keys_of(beside) | self._roles_of(beside))
         chosen = {(resource.type, resource.id): resource for resource in (*patients, *own, *others)}
         chosen |= {(resource.type, resource.id): resource for resource in self._referenced(list(chosen.values()))}
         for kind, _ in chosen:
             self._scan.tally.in_scope[kind] += 1
-        touched = {owner for resource in own for owner in owners_of(resource.body)} & members
+        touched = {owner for resource in own for owner in resource.owners} & members
         return Selection(
             resources=[chosen[key] for key in sorted(chosen)],
             ledger=self._scan.tally.close(),
@@ -252,6 +249,10 @@ class _Selecting:
             infants=frozenset(touched | {patient.id for patient in patients}),
             past_infancy=self._past_infancy,
         )
+
+    def _is_read(self, resource: Resource) -> bool:
+        """See `observations.is_read`; the body is parsed for no other type than those."""
+        return resource.type not in CODED_TYPES or is_read(resource.body, self._codes)
 
     def _referenced(self, resources: Sequence[Resource]) -> list[Resource]:
         """Practitioners, their roles, organizations, places and medicines that the resources lead to."""

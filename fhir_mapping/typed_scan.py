@@ -129,8 +129,12 @@ def _in_order(engine: DuckDB, table: str, line_map: LineMap, rows: int) -> bool:
 
 
 class _Parsed(NamedTuple):
-    """What a table of parsed lines holds: rows, rows of another type than the file's first, and by mark and type."""
+    """What a table of parsed lines holds: rows, rows of another type than the file's first, and by mark and type.
 
+    `kind` is the type that the columns were chosen for, "" for any.
+    """
+
+    kind: str
     rows: int
     others: int
     counts: list[tuple[int, str | None, int, int | None]]  # mark, type, rows, latest update
@@ -155,6 +159,7 @@ def _parse(engine: DuckDB, table: str, kind: str, file: InputFile, patterns: Pat
     )
     counts = engine.ask(f"SELECT mark, type::VARCHAR, count(*), epoch_us(max(updated)) FROM {table} GROUP BY ALL")  # noqa: S608
     return _Parsed(
+        kind=kind,
         rows=sum(rows for _, _, rows, _ in counts),
         others=sum(rows for _, type_, rows, _ in counts if type_ is not None and type_ != kind),
         counts=counts,
@@ -186,9 +191,12 @@ def _quoted(text: str) -> str:
 
 def _account(engine: DuckDB, table: str, number: int, found: _Parsed, line_map: LineMap | None) -> TypedScan:
     """Gather the odd lines, count what is out of scope."""
+    # Of a file of one type, what the index keeps is of that type: told as a constant, so that questions about other
+    # types pass it over.
+    kind = _quoted(found.kind) if found.kind else "type::VARCHAR"
     engine.ask(
         f"CREATE VIEW {table}_lines AS SELECT {number}::INTEGER AS file, (rowid + 1)::INTEGER AS line, "  # noqa: S608
-        "(-1)::INTEGER AS part, 0::SMALLINT AS nth, type::VARCHAR AS type, id, owner, mark, "
+        f"(-1)::INTEGER AS part, 0::SMALLINT AS nth, {kind} AS type, id, owner, mark, "
         f"epoch_us(updated) AS updated FROM {table}"
     )
     odd: list[tuple[int]] = []

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from fhir_mapping.contract import record_of
-from fhir_mapping.lines import owners_of
 from fhir_mapping.newest import instant_of, version_number
-from fhir_mapping.references import identifier_keys, targets_in
+from fhir_mapping.references import identifier_keys
 from fhir_source.source import REFERENCED_TYPES
 from warehouse.schema.contract import content_names
 
@@ -40,8 +39,11 @@ RESOURCE_COLUMNS = (
 
 def resource_row(source: str, pull_id: str, resource: Resource) -> tuple[object, ...]:
     """A row of `clinical.stg_resource`, in the order of RESOURCE_COLUMNS."""
-    owners = sorted(owners_of(resource.body)) if resource.type not in REFERENCED_TYPES else []
+    owners = sorted(resource.owners) if resource.type not in REFERENCED_TYPES else []
     literal = [owner for owner in owners if not owner.startswith("?")]
+    body = orjson.dumps(resource.body).decode()
+    keys = sorted({clean(key) for key in _reference_keys(resource, owners)})
+    resource.release()
     return (
         source,
         pull_id,
@@ -53,10 +55,10 @@ def resource_row(source: str, pull_id: str, resource: Resource) -> tuple[object,
         version_number(resource.version_id),
         resource.sha256,
         resource.id if resource.type == "Patient" else clean(literal[0]) if literal else None,
-        sorted({clean(key) for key in _reference_keys(resource, owners)}),
+        keys,
         resource.file,
         resource.line,
-        orjson.dumps(resource.body).decode(),
+        body,
     )
 
 
@@ -66,7 +68,7 @@ def _reference_keys(resource: Resource, owners: list[str]) -> Iterator[str]:
     What others may refer to by identifier (Patients and shared resources) is known by its own identifiers too.
     """
     shared = resource.type in REFERENCED_TYPES
-    for target in targets_in(resource.body):
+    for target in resource.targets:
         if target.id.startswith("?"):
             if target.type in REFERENCED_TYPES or not target.type:
                 yield f"{target.type}{target.id}"
