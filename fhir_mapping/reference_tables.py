@@ -39,7 +39,12 @@ def _roles() -> str:
     for row in codes.load().rows:
         role = re.sub(r"^(etiology|drug|payer|ga_weeks)_.*", r"\1_...", row.role)
         counts[role] = counts.get(role, 0) + 1
-    return _markdown(["role", "rows"], [[f"`{role}`", str(count)] for role, count in sorted(counts.items())])
+    text = (resources.files("fhir_mapping") / "roles.csv").read_text(encoding="utf-8")
+    told = {record["role"]: record["meaning"] for record in csv.DictReader(text.splitlines())}
+    return _markdown(
+        ["role", "meaning", "shipped rows"],
+        [[f"`{role}`", told[role], str(counts.get(role, 0))] for role in sorted(told | counts)],
+    )
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

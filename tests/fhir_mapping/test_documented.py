@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import fhir_mapping
+from fhir_mapping import codes
 from fhir_mapping.contract import INTERVALS
 from fhir_mapping.explain import meanings
 from fhir_mapping.reference_tables import filled
@@ -81,3 +82,25 @@ def test_each_ruling_names_the_case_that_shows_it() -> None:
 def test_table_of_rules_has_no_gaps() -> None:
     assert all(meaning for meaning in meanings("rules").values())
     assert all(meaning for meaning in meanings("flags").values())
+
+
+def test_every_role_is_explained_and_read() -> None:
+    told = set(meanings("roles"))
+    families = tuple(role.removesuffix("...") for role in told if role.endswith("..."))
+    shipped = {row.role for row in codes.load().rows}
+    assert {role for role in shipped if not role.startswith(families)} <= told
+    code = " ".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    read_by_prefix = ("race_", "interpreter_", "ethnicity_", "null_", "concern_")
+    assert [
+        role for role in told if not role.endswith("...") and role not in code and not role.startswith(read_by_prefix)
+    ] == []
+
+
+def test_the_page_s_example_of_a_site_s_codes_is_one(tmp_path: Path) -> None:
+    block = PAGE.read_text(encoding="utf-8").split("```csv\n")[1].split("```")[0]
+    local = tmp_path / "our-codes.csv"
+    local.write_text(block, encoding="utf-8")
+    own = codes.load(local)
+    assert own.roles("https://ehr.hospital.example/orders", "NEU-77") == {"referral_neurology"}
+    assert own.roles("https://ehr.hospital.example/problems", "JERK-2") == {"concern_a"}
+    assert own.roles("http://hl7.org/fhir/sid/icd-10-cm", "R55") == frozenset()
