@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.airflow_home import AirflowFailed, create_metadata_database, environment, run_airflow
 from pipeline.database import database_url, open_warehouse
@@ -20,6 +20,7 @@ from pipeline.settings import DEFAULT_POOL
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import FrameType
 
     from pipeline.settings import Settings
 
@@ -28,6 +29,7 @@ READY_SECONDS = 180
 
 def run_standalone(settings: Settings, config: Path, *, port: int, say: Callable[[str], None]) -> None:
     """Run until interrupted. Raises `AirflowFailed` when Airflow ends by itself or is not up in three minutes."""
+    signal.signal(signal.SIGTERM, _interrupted)  # by default it would end this process, and leave Airflow's behind
     with ExitStack() as stack:
         url = stack.enter_context(database_url(settings))
         with open_warehouse(settings):
@@ -82,6 +84,10 @@ def _credentials(settings: Settings) -> tuple[str, str]:
     file = settings.home / "airflow" / "simple_auth_manager_passwords.json.generated"
     users: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     return next(iter(users.items()))
+
+
+def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
