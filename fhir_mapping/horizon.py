@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from fhir_mapping.elements import status
 from fhir_mapping.model import Resource
 from fhir_mapping.newest import instant_of
 
@@ -50,7 +51,7 @@ def recorded_through(resources: Iterable[Resource], zone: ZoneInfo) -> date | No
 
 
 def _days(resource: Resource, zone: ZoneInfo) -> Iterator[date]:
-    if resource.body.get("status") in _NOT_DONE:
+    if status(resource.body) in _NOT_DONE:
         return
     for path in _MOMENTS.get(resource.type, ()):
         value: Any = resource.body

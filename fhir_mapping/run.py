@@ -25,6 +25,7 @@ from fhir_mapping.model import (
     Quarantined,
     ReferralLink,
 )
+from fhir_mapping.rates import Rate, rates
 from fhir_mapping.select import Progress, Selection, select
 from fhir_mapping.tables import check_ending, write_csv, write_timelines
 
@@ -36,7 +37,9 @@ _QUARANTINE = tuple(field.name for field in fields(Quarantined))
 @dataclass(frozen=True)
 class MapReport:
     """What `map_folder` did. `nonconforming` counts, by type, the selected resources that don't conform to FHIR;
-    `links` counts neurology referrals and visits by how they belong together (links.LINK_NAMES)."""
+    `rates` tells the same by group of infants, with what is quarantined; `links` counts neurology referrals and
+    visits by how they belong together (links.LINK_NAMES).
+    """
 
     out: Path
     rows: int
@@ -49,6 +52,7 @@ class MapReport:
     excluded: dict[str, int]
     nonconforming: dict[str, int]
     links: dict[str, int]
+    rates: tuple[Rate, ...]
     written: tuple[Path, ...]
 
 
@@ -91,7 +95,8 @@ def _mapped(
     quarantined, ledger = _with_unreadable(selection, mapped)
     excluded = _excluded(selection, records, mapped)
     links = [(item.infant, link) for item in mapped for link in item.links]
-    written = _write(out, rows, ledger, quarantined, excluded, judged, links)
+    found = rates(settings.source, records, mapped, judged, ledger)
+    written = _write(out, rows, ledger, quarantined, excluded, judged, found, links)
     return MapReport(
         out=out,
         rows=len(rows),
@@ -104,6 +109,7 @@ def _mapped(
         excluded=excluded,
         nonconforming=dict(sorted(Counter(verdict.type for verdict in judged if verdict.paths).items())),
         links={name: sum(link.rule == rule for _, link in links) for rule, name in LINK_NAMES.items()},
+        rates=tuple(found),
         written=written,
     )
 
@@ -142,6 +148,7 @@ def _write(
     quarantined: Sequence[Quarantined],
     excluded: dict[str, int],
     judged: Sequence[Conformance],
+    found: Sequence[Rate],
     links: Sequence[tuple[str, ReferralLink]],
 ) -> tuple[Path, ...]:
     """Everything beside the timelines first, the timelines last: who finds them finds the rest."""
@@ -158,6 +165,7 @@ def _write(
         ("type", "id", "path"),
         ((verdict.type, verdict.id, path) for verdict in judged for path in verdict.paths),
     )
+    write_csv(beside("rates"), Rate._fields, found)
     write_csv(beside("referrals"), ("infant", *_LINK), sorted((infant, *astuple(link)) for infant, link in links))
     write_timelines(out, rows)
-    return (out, *map(beside, ("ledger", "quarantine", "excluded", "conformance", "referrals")))
+    return (out, *map(beside, ("ledger", "quarantine", "excluded", "conformance", "rates", "referrals")))

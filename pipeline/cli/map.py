@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.cli.console import Json, as_date, out, progress, show_json, table
+
+if TYPE_CHECKING:
+    from fhir_mapping.run import MapReport
+
+
+def by_group(report: MapReport) -> list[tuple[tuple[str, str], list[int]]]:
+    """Judged, nonconforming and quarantined resources by dimension and group, over all types."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for rate in report.rates:
+        before = sums.get((rate.dimension, rate.group), [0, 0, 0])
+        after = (rate.judged, rate.nonconformant, rate.quarantined)
+        sums[rate.dimension, rate.group] = [one + more for one, more in zip(before, after, strict=True)]
+    return [(key, counts) for key, counts in sorted(sums.items()) if counts[0]]
 
 
 def command(
@@ -70,6 +83,7 @@ def command(
                 "as_of": report.as_of.isoformat() if report.as_of else None,
                 "excluded": report.excluded,
                 "nonconforming": report.nonconforming,
+                "rates": [rate._asdict() for rate in report.rates],
                 "links": report.links,
                 "ledger": [dict(zip(names, line, strict=True)) for line in ledger],
                 "out": str(out_file),
@@ -86,6 +100,8 @@ def command(
     )
     for reason, count in sorted(report.excluded.items()):
         out.print(f"{count} infants without a row: {reason}")
+    told = [(*key, judged, f"{broken / judged:.1%}", refused) for key, (judged, broken, refused) in by_group(report)]
+    out.print(table("How records keep to FHIR", ("by", "group", "resources", "break it", "quarantined"), told))
     quarantined = sum(line[-1] for line in ledger)
     if quarantined:
         out.print(f"[yellow]{quarantined} lines or resources quarantined[/]: reasons in {out_file}.quarantine.csv")

@@ -1,6 +1,7 @@
 """Nothing that a record holds makes mapping fail: mangled resources give a row, a flag, a quarantine entry, or no row.
 
-A minute of it runs in CI (`IESS_FUZZ_EXAMPLES` sets how many records; the default takes a few seconds).
+`IESS_FUZZ_EXAMPLES` sets how many records; the default takes a few seconds. The whole path, from lines to files, is
+fuzzed for a minute in `tests/fhir_mapping_input/test_bad_input.py`.
 """
 
 from __future__ import annotations

@@ -54,6 +54,15 @@ def test_a_dirty_cohort_is_mapped_and_every_line_accounted_for(cohort: Path, tmp
     assert len(quarantined) == sum(int(line["quarantined"]) for line in ledger) == report.quarantined > 0
     assert all(entry["reason"] and entry["file"] and int(entry["line"]) > 0 for entry in quarantined)
     assert report.nonconforming
+    rates = table(tmp_path / "rows.csv.rates.csv")
+    for kind, broken in report.nonconforming.items():
+        (of_all,) = [one for one in rates if (one["dimension"], one["type"]) == ("all", kind)]
+        assert (int(of_all["nonconformant"]), of_all["source"]) == (broken, "harbor")
+    assert sum(int(one["quarantined"]) for one in rates if one["dimension"] == "all") == report.quarantined
+    groups = {one["group"] for one in rates if one["dimension"] == "race_ethnicity"}
+    assert groups == {row["race_ethnicity"] for row in rows}
+    patients = [one for one in rates if (one["dimension"], one["type"]) == ("payer", "Patient")]
+    assert sum(int(one["judged"]) for one in patients) >= len(rows)  # merged-away ones are judged too
     evidence = json.loads(rows[0]["evidence"])
     assert all(len(found) == 2 for found in evidence.values())
 
@@ -67,7 +76,7 @@ def test_same_input_same_bytes_whatever_the_names_of_other_folders(cohort: Path,
         for name in ("one", "two")
     ]
     assert digests[0] == digests[1]
-    assert len(digests[0]) == 12
+    assert len(digests[0]) == 14
 
 
 def test_parquet_holds_typed_columns(cohort: Path, tmp_path: Path) -> None:
