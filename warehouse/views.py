@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fhir_mapping.contract import INTERVALS, IntervalDefinition
 from warehouse import attributes
-from warehouse.schema.analytics import InfantInterval
+from warehouse.schema.analytics import LONGEST_OPEN_WAIT_DAYS, InfantInterval
 from warehouse.schema.base import SCHEMAS
 from warehouse.schema.contract import contract_names
 
@@ -57,7 +57,12 @@ _COARSENED = {
     ),
     **{name: f"t.{name}" for name in ("sex", "race_ethnicity", "bipoc", "payer", "language", "interpreter", "pathway")},
     **{name: f"c.{name}" for name in attributes.COARSE},
-    **{name: f"w.{name}" for name in ("status", "delayed", "days_low", "days_high")},
+    **{name: f"w.{name}" for name in ("status", "delayed")},
+    # Who waits now has waited since today less the days so far: beyond these, that would be a date.
+    **{
+        name: f"CASE WHEN w.status = 'censored' THEN least(w.{name}, {LONGEST_OPEN_WAIT_DAYS}) ELSE w.{name} END"
+        for name in ("days_low", "days_high")
+    },
 }
 #: Columns of `analytics.infant_interval`, in its order: every one has its expression above.
 INTERVAL_COLUMNS = {column.name: str(column.type).lower() for column in InfantInterval.__table__.columns}

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
@@ -98,6 +99,12 @@ def pull(source: str, day: int, resources: list[Resource]) -> tuple[Manifest, Se
     return manifest, Selection(resources, ledger, [], [], instant, frozenset())
 
 
+def write(copy: Any, ready: bytes) -> None:
+    """In parts of 64 kB, as psycopg sends rows."""
+    for start in range(0, len(ready), 1 << 16):
+        copy.write(ready[start : start + (1 << 16)])
+
+
 def narrow_rows(engine: Engine, meter: Meter, rows: int, runs: int) -> None:
     """COPY of four short texts a row: into staging as the load does it, and of ready bytes, which is the limit."""
     columns = ("source", "pull_id", "resource_type", "resource_id")
@@ -114,7 +121,7 @@ def narrow_rows(engine: Engine, meter: Meter, rows: int, runs: int) -> None:
             connection.execute(text("CREATE UNLOGGED TABLE bare (a text, b text, c text, d text)"))
             driver = connection.connection.driver_connection
             with driver.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
-                copy.write(ready)
+                write(copy, ready)
             connection.rollback()
 
     meter.run(f"COPY of {rows:,} narrow rows into staging", staged, count=rows, asked="200,000 /s", runs=runs)
@@ -133,7 +140,7 @@ def first_pulls(engine: Engine, meter: Meter, count: int, runs: int) -> None:
             connection.execute(text("CREATE TABLE bare (body json)"))
             driver = connection.connection.driver_connection
             with driver.cursor() as cursor, cursor.copy("COPY bare FROM STDIN") as copy:
-                copy.write(ready)
+                write(copy, ready)
             connection.rollback()
 
     def step(do: Callable[[Manifest, Selection], object]) -> Callable[[], object]:

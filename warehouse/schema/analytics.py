@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from fhir_mapping.contract import INTERVALS
 from warehouse.schema.base import Base, source_key
 
+#: The days of who still waits are counted to here: as far as the charts follow waits (`docs/measures.md`).
+LONGEST_OPEN_WAIT_DAYS = 90
+
 
 class InfantInterval(Base):
     """One wait of one infant, current state."""
@@ -76,7 +79,7 @@ class InfantInterval(Base):
     no_shows: Mapped[int | None] = mapped_column(comment="missed neurology appointments, count; 3 stands for 3 or more")
     pathway: Mapped[str] = mapped_column(comment="referred, ed_inpatient, no_referral_record or pre_existing_neurology")
     status: Mapped[str] = mapped_column(
-        comment="event, censored (still waiting: days so far), competing, not_applicable or missing"
+        comment="event, censored (still waiting: days so far, at most 90), competing, not_applicable or missing"
     )
     delayed: Mapped[str] = mapped_column(
         comment="over 7 days: yes, no, indeterminate (a partial date), pending (waiting 7 days or less), not_applicable"
