@@ -155,11 +155,14 @@ VIEWS: tuple[View, ...] = (
     View(
         "analytics.v_nonconformance",
         "How well records of each group keep to the FHIR specification: resources of infants with a current timeline "
-        "that were judged, and that break it. Grain: source, dimension (race_ethnicity, payer), value, resource type.",
+        "that were judged, that break it, and that the mapping could not read. "
+        "Grain: source, dimension (race_ethnicity, payer, language), value, resource type.",
         "SELECT t.source, g.dimension, g.value, r.resource_type, count(*) AS judged, "
-        "count(*) FILTER (WHERE cardinality(r.nonconformant_paths) > 0) AS nonconformant "
+        "count(*) FILTER (WHERE cardinality(r.nonconformant_paths) > 0) AS nonconformant, "
+        "count(*) FILTER (WHERE r.quarantined) AS quarantined "
         "FROM clinical.referral_timeline t JOIN clinical.resource r USING (source, infant) "
-        "CROSS JOIN LATERAL (VALUES ('race_ethnicity', t.race_ethnicity), ('payer', t.payer)) AS g (dimension, value) "
+        "CROSS JOIN LATERAL (VALUES ('race_ethnicity', t.race_ethnicity), ('payer', t.payer), ('language', t.language)) "
+        "AS g (dimension, value) "
         "WHERE t.valid_to IS NULL AND r.nonconformant_paths IS NOT NULL GROUP BY 1, 2, 3, 4",
     ),
     View(
