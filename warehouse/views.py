@@ -161,8 +161,8 @@ VIEWS: tuple[View, ...] = (
         "count(*) FILTER (WHERE cardinality(r.nonconformant_paths) > 0) AS nonconformant, "
         "count(*) FILTER (WHERE r.quarantined) AS quarantined "
         "FROM clinical.referral_timeline t JOIN clinical.resource r USING (source, infant) "
-        "CROSS JOIN LATERAL (VALUES ('race_ethnicity', t.race_ethnicity), ('payer', t.payer), ('language', t.language)) "
-        "AS g (dimension, value) "
+        "CROSS JOIN LATERAL (VALUES ('race_ethnicity', t.race_ethnicity), ('payer', t.payer), "
+        "('language', t.language)) AS g (dimension, value) "
         "WHERE t.valid_to IS NULL AND r.nonconformant_paths IS NOT NULL GROUP BY 1, 2, 3, 4",
     ),
     View(
