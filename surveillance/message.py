@@ -92,7 +92,8 @@ def subject(items: Sequence[Item]) -> str:
     late = all(item.kind == "escalated" for item in items)
     what = "Nobody has looked yet" if late else "Held for data checks" if held else "Please look"
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-    return f"[IESS] {what}: {who} waited longer, {first.measure.title.lower()}{more}"
+    found = f"{who} waited longer" if first.measure.kind != "share" else f"a difference for {who}"
+    return f"[IESS] {what}: {found}, {first.measure.title.lower()}{more}"
 
 
 def body(
@@ -142,7 +143,7 @@ def _finding(item: Item, *, show_counts: bool) -> list[str]:
         counts, days = item.measure.late_title, ""
     lines = [
         f"Since about the week of {since}, {group} waited longer than {reference}: {counts}{days}."
-        if item.measure.kind == "interval"
+        if item.measure.kind != "share"
         else f"Since about the week of {since}, {group} compared with {reference}: {counts}.",
         _certainty(facts),
         f"Sites: {_by_site(facts)}. {_unknown(facts, chart)} Measure {item.measure.key}, chart {chart.id}, "
@@ -171,17 +172,17 @@ def _certainty(facts: Mapping[str, Any]) -> str:
 
 
 def _ratio(facts: Mapping[str, Any]) -> str:
-    """The ratio over all weeks with its interval; a hazard ratio in words, since below 1 it is the worse."""
+    """The ratio over all weeks with its interval, and of what: a hazard ratio is the worse below 1."""
     ratio, low, high = facts["ratio"], facts["cs_low"], facts["cs_high"]
     interval = f"{low or 0.0:.1f} to {'no upper bound' if high is None else f'{high:.1f}'}"
+    holds = f"over all weeks; the interval {interval} holds however often one looks"
+    _, dimension, _, reference, *_ = facts["chart_id"].split(":")
+    them = group_name(dimension, reference)
     if facts["version"] == "time-to-event":
-        daily = "can't be told" if ratio is None else f"was about {ratio:.1f} times that of the reference"
-        return (
-            f"On any day, the chance of those still waiting to be seen {daily} (hazard ratio over all weeks; the "
-            f"interval {interval} holds however often one looks)."
-        )
-    value = "not finite" if ratio is None else f"{ratio:.1f}"
-    return f"Odds ratio {value} over all weeks; the interval {interval} holds however often one looks."
+        daily = "can't be compared" if ratio is None else f"was about {ratio:.1f} times that of {them}"
+        return f"On any day, the chance that a wait ended {daily} (hazard ratio {holds})."
+    odds = "can't be compared" if ratio is None else f"were about {ratio:.1f} times those of {them}"
+    return f"The odds {odds} (odds ratio {holds})."
 
 
 def _others(facts: Mapping[str, Any]) -> str:

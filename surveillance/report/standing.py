@@ -66,7 +66,7 @@ def _line(row: Mapping[Any, Any], chart: Chart, settings: SurveillanceSettings) 
     facts, measure = row["facts"], registry()[chart.measure]
     group, reference = group_name(chart.dimension, chart.group), group_name(chart.dimension, chart.reference)
     since = _day(date.fromisoformat(facts["since"]))
-    verb = "waited longer than" if measure.kind == "interval" else "compared with"
+    verb = "waited longer than" if measure.kind != "share" else "compared with"
     taken = f" by {row['assignee']}" if row["assignee"] and row["status"] not in ("open", "reopened", "held") else ""
     due = f"; to be acknowledged by {_day(row['due_on'])}" if not taken and row["due_on"] else ""
     return AlertLine(
@@ -98,7 +98,7 @@ def _ratio(chart: Chart, facts: Mapping[str, Any]) -> str:
     about = "" if facts["ratio"] is None else f"about {facts['ratio']:.1f} times "
     them = f"that of {group_name(chart.dimension, chart.reference)}"
     if chart.version == "time-to-event":
-        return f"On any day, the chance of those still waiting to be seen was {about}{them} ({lower} to {upper} times)."
+        return f"On any day, the chance that a wait ended was {about}{them} ({lower} to {upper} times)."
     return f"The odds of being late were {about}{them.replace('that', 'those')} ({lower} to {upper} times)."
 
 

@@ -196,4 +196,12 @@ def test_the_message_says_in_words_where_else_it_shows() -> None:
     body = message.body([item], as_of=date(2025, 6, 9), through={}, waiting=0, settings=SurveillanceSettings())
     told = " ".join(body.split())
     assert "The same shows in the share that was late, all sites taken together." in told
+    assert "times those of White infants (odds ratio over all weeks; the interval" in told
     assert 'It doesn\'t show in the days waited, site by site; "diagnosis to first-line treatment".' in told, told
+
+
+def test_a_share_is_no_wait() -> None:
+    chart = replace(CHART, measure="standard_first")
+    facts = replace(FACTS, chart_id=chart.id).as_json()
+    item = message.Item("abc", "open", "opened", chart, measures()[chart.measure], facts, 1, None)
+    assert "a difference for Black infants, " in message.subject([item])

@@ -59,7 +59,7 @@ def test_days_waited_are_told_the_right_way_round() -> None:
     days: Chart = replace(CHART, version="time-to-event")
     row = live(version="time-to-event", ratio=0.42, cs_low=0.24, cs_high=0.71).assign(chart_id=days.id)
     [line] = alert_lines(row, {days.id: days}, SurveillanceSettings())
-    assert "the chance of those still waiting to be seen was about 0.4 times that of White infants" in line.sure
+    assert "the chance that a wait ended was about 0.4 times that of White infants" in line.sure
     assert "(0.2 to 0.8 times)" in line.sure
 
 
