@@ -117,7 +117,7 @@ def alert(engine: Engine, settings: SurveillanceSettings, as_of: date, run_id: s
         store.lock(connection)
         charts = registered(connection)
         read = known_on(connection, as_of)
-        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id))
+        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id, settings))
         evidence = _Evidence(connection, read, settings, as_of, charts, lags.recorded(connection, as_of))
         raised = _signals(evidence, run_id)
         raised |= {item.alert_id: item for item in _followed(evidence, run_id)}

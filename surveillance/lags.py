@@ -128,17 +128,19 @@ def current(connection: Connection, as_of: date) -> dict[str, int]:
     return {source: days for source, (_, _, days) in _versions(connection, as_of).items()}
 
 
-def learn(connection: Connection, as_of: date, run_id: str) -> dict[str, int]:
+def learn(connection: Connection, as_of: date, run_id: str, settings: SurveillanceSettings) -> dict[str, int]:
     """Write a new version of maturity for sources whose last is a quarter old; returns what applies now, by source."""
     held = _versions(connection, as_of)
     sources = connection.execute(_SOURCES).scalars()
     due = [name for name in sources if name not in held or as_of - held[name][1] >= timedelta(days=REVIEW_DAYS)]
     rows = recorded(connection, as_of) if due else pd.DataFrame(columns=["source"])
     for source in due:
-        groups = by_group(rows[rows["source"] == source])
+        mine = rows[rows["source"] == source]
+        groups = by_group(mine)
         if not groups:
             continue
-        days = min(max(ceil(max(percentile for percentile, _ in groups.values())), BOUNDS[0]), BOUNDS[1])
+        slowest = ceil(max(percentile for percentile, _ in groups.values()))
+        days = min(max(slowest, shortest(groups, int(mine["age"].max()), settings)), BOUNDS[1])
         new = {
             "source": source,
             "version": held[source][0] + 1 if source in held else 1,
@@ -148,6 +150,21 @@ def learn(connection: Connection, as_of: date, run_id: str) -> dict[str, int]:
         }
         connection.execute(insert(Maturity), [{**new, "groups": {name: list(both) for name, both in groups.items()}}])
     return current(connection, as_of)
+
+
+def shortest(groups: Mapping[str, tuple[float, int]], watched: int, settings: SurveillanceSettings) -> int:
+    """The shortest maturity that may be learned: less than the settings' only when the slowest records can be known.
+
+    That is when every group that a chart compares has a percentile of its own - a smaller group may be the slower one -
+    and events have been watched for (`watched` days) as long as the slowest records may take.
+    """
+    compared = {
+        f"{chart.dimension}:{value}"
+        for chart in settings.charts
+        for value in (chart.group, chart.reference)
+        if chart.dimension in DIMENSIONS
+    }
+    return BOUNDS[0] if compared <= groups.keys() and watched >= BOUNDS[1] else settings.maturity_lag_days
 
 
 def with_learned(settings: SurveillanceSettings, learned: Mapping[str, int]) -> SurveillanceSettings:

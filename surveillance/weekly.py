@@ -78,7 +78,7 @@ def measure(
             rows = select(func.count()).where(MetricResult.run_id == run_id)
             return MeasureReport(run_id, 0, connection.execute(rows).scalar_one(), fresh=False)
         read = known_on(connection, as_of)
-        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id))
+        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id, settings))
         definitions = {name: m for name, m in registry().items() if not settings.measures or name in settings.measures}
         results = result_rows(
             read.known, definitions, as_of=as_of, settings=settings, through=read.through, progress=progress
@@ -99,7 +99,7 @@ def detect(
     with engine.begin() as connection:
         store.lock(connection)
         read = known_on(connection, as_of)
-        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id))
+        settings = lags.with_learned(settings, lags.learn(connection, as_of, run_id, settings))
         family = registration.seed(connection, settings.charts, run_id)
         for done, metric_id in enumerate(sorted({chart.measure for chart in family.values()})):
             if progress:

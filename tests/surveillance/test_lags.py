@@ -11,9 +11,20 @@ import pytest
 from sqlalchemy import Engine, text
 
 from surveillance import lags
+from surveillance.measures.registry import Chart
 from surveillance.settings import SurveillanceSettings
 from tests.surveillance.timelines import START, store, timelines
 from warehouse.engine import open_engine
+
+SETTINGS = SurveillanceSettings()
+
+
+def test_a_maturity_below_the_settings_needs_every_group_and_a_quarter() -> None:
+    two = SurveillanceSettings(charts=(Chart("I2", "payer", "public", "private"), Chart("I2", "sex", "female", "male")))
+    both = {"payer:public": (2.0, 40), "payer:private": (1.0, 90)}
+    assert lags.shortest(both, 90, two) == 7
+    assert lags.shortest(both, 89, two) == 14  # who takes longer than that can't have arrived yet
+    assert lags.shortest({"payer:private": (1.0, 90)}, 400, two) == 14  # the other group may be the slower one
 
 
 def test_percentile_without_truncation_is_the_plain_one() -> None:
@@ -58,11 +69,11 @@ def test_maturity_is_learned_once_a_quarter(engine: Engine) -> None:
         store(engine, later, now, f"p{weeks:04d}")
     as_of = START + timedelta(weeks=17)
     with engine.begin() as connection:
-        learned = lags.learn(connection, as_of, "weekly-1")
+        learned = lags.learn(connection, as_of, "weekly-1", SETTINGS)
         assert learned == {"site0": 20}  # a load of the day before would have missed one of them
-        assert lags.learn(connection, as_of + timedelta(days=7), "weekly-2") == learned
+        assert lags.learn(connection, as_of + timedelta(days=7), "weekly-2", SETTINGS) == learned
         assert connection.execute(text("SELECT count(*) FROM ops.maturity")).scalar_one() == 1
-        lags.learn(connection, as_of + timedelta(days=91), "weekly-3")
+        lags.learn(connection, as_of + timedelta(days=91), "weekly-3", SETTINGS)
         assert connection.execute(text("SELECT max(version) FROM ops.maturity")).scalar_one() == 2
     settings = lags.with_learned(SurveillanceSettings(lag_days_by_source={"site1": 3}), {"site0": 20, "site1": 9})
     assert (settings.lag("site0"), settings.lag("site1"), settings.lag("site2")) == (20, 3, 14)
@@ -72,4 +83,4 @@ def test_maturity_is_learned_once_a_quarter(engine: Engine) -> None:
 def test_one_load_of_years_says_nothing_of_lags(engine: Engine) -> None:
     store(engine, timelines(200), datetime(2026, 1, 1, tzinfo=UTC))
     with engine.begin() as connection:
-        assert lags.learn(connection, date(2026, 1, 5), "weekly-1") == {}
+        assert lags.learn(connection, date(2026, 1, 5), "weekly-1", SETTINGS) == {}
