@@ -90,7 +90,9 @@ def subject(items: Sequence[Item]) -> str:
     held = all(item.status == "held" for item in items)
     who = group_name(first.chart.dimension, first.chart.group)
     late = all(item.kind == "escalated" for item in items)
-    what = "Nobody has looked yet" if late else "Held for data checks" if held else "Please look"
+    what = "Held for data checks" if held else "Please look"
+    if late:
+        what = "Held for data checks, and nobody has looked yet" if held else "Nobody has looked yet"
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
     found = f"{who} waited longer" if first.measure.kind != "share" else f"a difference for {who}"
     return f"[IESS] {what}: {found}, {first.measure.title.lower()}{more}"
@@ -152,7 +154,7 @@ def _finding(item: Item, *, show_counts: bool) -> list[str]:
     failed = [gate for gate in facts["gates"] if gate["verdict"] == "failed"]
     if failed:
         checks = "; ".join(f"{CHECKS.get(gate['gate'], gate['gate'])} ({gate['detail']})" for gate in failed)
-        lines.append(f"Held, because a data check failed, and not yet to be read as a difference in care. {checks}.")
+        lines.append(f"Held, because a data check failed, and not yet to be read as a difference in care: {checks}.")
     return lines
 
 

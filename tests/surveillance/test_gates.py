@@ -179,7 +179,10 @@ def test_the_message_says_which_check_failed() -> None:
     told = " ".join(body.split())
     assert "Held, because a data check failed, and not yet to be read as a difference in care" in told
     assert "a site has sent nothing lately (silent for over 14 days by 2025-06-09: b)" in told
-    assert message.subject([item]).startswith("[IESS] Held for data checks")
+    assert message.subject([item]).startswith("[IESS] Held for data checks: ")
+    late = replace(item, kind="escalated")
+    assert message.subject([late]).startswith("[IESS] Held for data checks, and nobody has looked yet: ")
+    assert message.subject([replace(late, status="open")]).startswith("[IESS] Nobody has looked yet: ")
 
 
 def test_the_message_says_in_words_where_else_it_shows() -> None:
