@@ -71,6 +71,11 @@ class Spark:
                 return
             yield tuple(row)
 
+    def lines(self, urls: Sequence[str], *columns: str) -> Any:
+        """These columns of each line of the files, as a frame; `value` is the line, `_metadata` its file."""
+        with _finishing():
+            return self.session.read.option("lineSep", "\n").text(list(urls)).selectExpr(*columns)
+
     def memory(self, columns: Mapping[str, Sequence[str]]) -> Any:
         self._tables += 1
         name = f"memory_{self._tables}"

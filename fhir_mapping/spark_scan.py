@@ -28,6 +28,7 @@ from fhir_source.source import IN_SCOPE_TYPES
 FOLDER = "IESS_SPARK_FOLDER"
 #: Spark passes over files whose name begins with `_` or `.`, and takes these signs in a path for a pattern.
 _NOT_FOR_SPARK = re.compile(r"[*?\[\]{}\\,:%#]")
+_LINES_AT_ONCE = 10_000
 #: Lines with the number of their file and their number in it.
 _NUMBERED = """
 SELECT /*+ BROADCAST(b) */ b.file, CAST(l.n - b.shift AS INT) AS line, l.value
@@ -80,9 +81,11 @@ class SparkLines(LineReader):
         self._engine.create_table(
             "wanted_lines", pa.table({"file": pa.array(files, pa.int32()), "line": pa.array(lines, pa.int32())})
         )
+        # Gathered first: Spark streams one partition after the other, and of those that were read there are many.
         query = (
+            f"SELECT /*+ REPARTITION({1 + len(wanted) // _LINES_AT_ONCE}) */ * FROM ("  # noqa: S608 - a number
             "SELECT /*+ BROADCAST(w) */ l.file, l.line, CAST(l.value AS BINARY) FROM numbered_lines l "
-            "LEFT SEMI JOIN wanted_lines w ON l.file = w.file AND l.line = w.line"
+            "LEFT SEMI JOIN wanted_lines w ON l.file = w.file AND l.line = w.line)"
         )
         for file, number, value in self._engine.stream(query):
             content = bytes(value)
@@ -147,15 +150,12 @@ def _number(engine: Spark, read: dict[str, int]) -> None:
     first; a line's number is its place in its block behind all lines of the blocks before. Where Spark cuts depends
     on how many executors there are: what is counted and what is numbered must be the same reading, the one it holds.
     """
-    lines = (
-        engine.session.read.option("lineSep", "\n")
-        .text(list(read))
-        .selectExpr(
-            "value",
-            "_metadata.file_path AS path",
-            "_metadata.file_block_start AS start",
-            "monotonically_increasing_id() AS n",
-        )
+    lines = engine.lines(
+        list(read),
+        "value",
+        "_metadata.file_path AS path",
+        "_metadata.file_block_start AS start",
+        "monotonically_increasing_id() AS n",
     )
     engine.hold("lines_of_files", lines, in_memory=False)
     counted = engine.ask(

@@ -25,7 +25,7 @@ from pipeline.notifying import NotifyOptions
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: Variables of ours that are no settings.
-_OTHER_VARIABLES = {"IESS_CONFIG", "IESS_DEBUG", "IESS_THIRD_PARTY_DATA"}
+_OTHER_VARIABLES = {"IESS_CONFIG", "IESS_DEBUG", "IESS_SPARK_FOLDER", "IESS_SPARK_MASTER", "IESS_THIRD_PARTY_DATA"}
 #: The pool that Airflow has by itself.
 DEFAULT_POOL = "default_pool"
 
