@@ -112,7 +112,7 @@ def language_of(told: dict[str, Any]) -> str:
     return row.language
 
 
-@pytest.mark.parametrize(("written", "tag"), zip(THREE_LETTERS[::2], THREE_LETTERS[1::2], strict=True))
+@pytest.mark.parametrize(("written", "tag"), list(zip(THREE_LETTERS[::2], THREE_LETTERS[1::2], strict=True)))
 def test_three_letters(written: str, tag: str) -> None:
     system = "http://terminology.hl7.org/CodeSystem/iso639-2"
     assert language_of({"coding": [{"system": system, "code": written.upper()}]}) == tag
