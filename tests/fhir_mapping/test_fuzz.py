@@ -23,7 +23,7 @@ from tests.fhir_mapping.case_files import Scene, as_resource, scenes
 from tests.fhir_mapping.mangling import places, put
 
 SCENES = scenes()
-EXAMPLES = int(os.environ.get("IESS_FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("IESS_FUZZ_EXAMPLES", "150"))
 #: Records are too large to be shrunk in useful time.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
