@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_mapping.dates import DateRange, UnreadableDate, add_months, earliest, parse, zone
-from fhir_mapping.waits import delayed, wait_between
+from fhir_mapping.waits import delayed, is_negative, wait_between
 from fhir_source.errors import SettingsError
 
 ZONES = ["UTC", "America/New_York", "America/Phoenix", "Pacific/Kiritimati", "Pacific/Auckland", "Asia/Kathmandu"]
@@ -114,6 +114,17 @@ def test_the_first_of_several_holds_every_possible_first(items: list[DateRange],
     assert found is not None
     actual = [data.draw(st.dates(item.low, item.high)) for item in items]
     assert found.low <= min(actual) <= found.high
+    # No wider than that: some choice of days reaches each end.
+    assert (found.low, found.high) == (min(item.low for item in items), min(item.high for item in items))
+
+
+def test_a_range_can_not_end_before_it_begins() -> None:
+    with pytest.raises(ValueError, match="ends before it begins"):
+        DateRange(date(2024, 3, 2), date(2024, 3, 1))
+
+
+def test_the_first_of_none_is_none() -> None:
+    assert earliest([]) is None
 
 
 # Waits -----------------------------------------------------------------------------------------------------------
@@ -167,6 +178,26 @@ def test_waiting_longer_never_takes_a_delay_back(start: date, first: int, more: 
 )
 def test_more_than_seven_days(low: int, high: int, expected: str) -> None:
     assert delayed("event", low, high) == expected
+
+
+@given(DAYS, st.integers(1, 800))
+def test_a_stop_before_the_start_is_an_error_or_no_wait(start: date, before: int) -> None:
+    first, stop = DateRange.of(start), DateRange.of(start - timedelta(days=before))
+    assert is_negative(first, stop)
+    assert not is_negative(first, first)
+    assert not is_negative(None, stop)
+    assert not is_negative(first, None)
+    assert wait_between(first, stop, None).status == "missing"
+    zero = wait_between(first, stop, None, negative_is_zero=True)
+    assert (zero.status, zero.low, zero.high, zero.delayed) == ("event", 0, 0, "no")
+
+
+def test_a_wait_of_no_day_yet() -> None:
+    today = DateRange.of(date(2024, 3, 1))
+    wait = wait_between(today, None, date(2024, 3, 1))
+    assert (wait.status, wait.low, wait.high, wait.delayed) == ("censored", 0, 0, "pending")
+    unsure = DateRange(date(2024, 3, 1), date(2024, 3, 31))
+    assert wait_between(unsure, None, date(2024, 3, 11)).low == 0
 
 
 def test_a_stop_after_the_end_of_observation_is_not_known() -> None:
