@@ -108,7 +108,13 @@ class _Token:
         async with self._lock:
             if generation != self.generation and self._value is not None:
                 return  # another request has renewed it meanwhile
-            answer = await self._ask()
+            try:
+                answer = await self._ask()
+            except CredentialsRefused as refused:
+                # A scope for a type that the server doesn't have makes some refuse all of them.
+                if refused.code != "invalid_scope" or not self.widen():
+                    raise
+                answer = await self._ask()
             self._value = str(answer["access_token"])
             self.granted = answer.get("scope")
             self._ends = time.monotonic() + _usable_for(answer.get("expires_in"))
@@ -154,11 +160,13 @@ class _Token:
         if response.status_code >= 429 or (bare and not last):
             raise _again(response)
         known = code if isinstance(code, str) and code.replace("_", "").isalpha() else "no OAuth error code"
-        raise CredentialsRefused(
+        refused = CredentialsRefused(
             f"The token endpoint gave no token ({response.status_code}, {known})",
             source=self.source.name,
             next_step=_ADVICE.get(known, "check client id, key and key id against the registration"),
         )
+        refused.code = known
+        raise refused
 
     def _request(self, endpoint: str) -> tuple[dict[str, str], dict[str, str]]:
         auth = self.source.auth

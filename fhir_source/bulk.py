@@ -19,7 +19,6 @@ from fhir_source.bulk_job import (
     Gone,
     delete,
     kick_off,
-    kick_off_url,
     read_export,
     wait,
 )
@@ -98,17 +97,16 @@ class BulkPull:
         if stored:
             return str(stored.facts["status_url"])
         offer = await capability.ask(self._transport)
-        left_out = sorted(name for name in self.source.types if offer.declared and name not in offer.declared)
+        left_out = offer.not_exported(self.source.types)
         filtered = {value.partition("?")[0] for value in self.source.type_filters}
         whole = sorted(name for name in self.source.types if name in CODED_TYPES and name not in filtered)
         types = [name for name in self.source.types if name not in {*left_out, *whole}]
-        url = kick_off_url(self._transport, types, self._asked_since, self.source.type_filters)
-        status_url = await kick_off(self._transport, url)
+        status_url, unknown = await kick_off(self._transport, types, self._asked_since, self.source.type_filters)
         self.writer.record(
             "export",
             question=question,
             status_url=status_url,
-            left_out=left_out,
+            left_out=sorted({*left_out, *unknown}),
             notes=[f"{name}: not asked for without a type filter" for name in whole],
             fhir_version=self.source.fhir_version or offer.fhir_version,
         )

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _NDJSON = "application/fhir+ndjson"
 _STATUSES = frozenset({200, 206})
+_NOT_THERE, _EXPIRED = 404, 410
+_A_MOMENT = 2.0  # seconds
 _LAST_UPDATED = re.compile(rb'"lastUpdated"\s*:\s*"([^"]{20,40})"')
 _SEVERE = ("fatal", "error")
 
@@ -54,19 +56,32 @@ async def download(
     with writer.spool(unit, role=file.role, origin=origin_name) as spool:
         lines = _Lines(spool, parse(since) if file.role == "output" else None, errors=file.role == "error")
         reader = _Reader(file, lines, transport.source.timeout_seconds)
-        try:
-            await _through(transport, reader, token=token)
-        except Refused as refused:
-            if refused.status in (404, 410):
-                raise Gone from None
-            raise
+        await _unless_gone(transport, reader, token=token)
         if progress:
             progress(file.type or "unknown", spool.rows)
         notes = []
         if lines.older:
             notes.append(f"{file.type}: rows older than _since: history of new members, or _since was not honoured")
+        if file.role == "deleted" and file.count not in (None, lines.types.total()):
+            notes.append("a file of deletions has another number of lines than the manifest counts")
         kind = file.type if file.type and set(lines.types) <= {file.type} else None
         return spool.finish(path, kind, errors=lines.errors, types=dict(lines.types), notes=notes)
+
+
+async def _unless_gone(transport: Transport, reader: _Reader, *, token: bool) -> None:
+    """A file that is not there is asked for once more before it is given up, and with it all that was downloaded:
+    object stores give 404 for a moment.
+    """
+    for last in (False, True):
+        try:
+            return await _through(transport, reader, token=token)
+        except Refused as refused:
+            if refused.status == _EXPIRED or (refused.status == _NOT_THERE and last):
+                raise Gone from None
+            if refused.status != _NOT_THERE:
+                raise
+        await asyncio.sleep(min(_A_MOMENT, transport.source.max_wait_seconds))
+    return None
 
 
 async def _through(transport: Transport, reader: _Reader, *, token: bool) -> None:
@@ -198,7 +213,8 @@ class _Reader:
             return Transient(f"a file of {wanted} holds another type", ends_as=SourceMisbehaved)
         if self.file.role != "error" and 0 < types.total() == types["unknown"]:
             return Transient("something came that is no FHIR resource", ends_as=PullIncomplete)
-        if self.file.count is not None and types.total() != self.file.count:
+        # In a file of deletions some servers count resources, some Bundles: a difference is a remark.
+        if self.file.count is not None and types.total() != self.file.count and self.file.role != "deleted":
             what = f"a file of {wanted or self.file.role} has {types.total()} rows of {self.file.count}"
             return Transient(what, ends_as=PullIncomplete)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,10 @@ _FIRST_WAIT = 1.0  # seconds between looks when the server doesn't say; doubled 
 _LONGEST_WAIT_UNASKED = 60.0
 _MANIFEST_PAGES = 1000
 _LEAST_WAIT = 0.05
+_ACCEPTED = 202
+_KICK_OFF_ANSWERS = frozenset({_ACCEPTED, 400, 422})
+_MOST_TEXT = 20_000  # bytes of an answer that refuses
+_NEEDED = frozenset({"Patient", "Condition"})  # without these there is nothing to export
 _SECTIONS: tuple[Role, ...] = ("output", "deleted", "error")
 
 
@@ -94,25 +99,62 @@ def kick_off_url(transport: Transport, types: Sequence[str], since: str | None, 
     return f"{transport.url(path[source.export_level])}?{urlencode(parameters)}"
 
 
-async def kick_off(transport: Transport, url: str) -> str:
-    """Ask for an export; its status URL. Asks for the scope of all types when that of each is not enough."""
+async def kick_off(
+    transport: Transport, types: Sequence[str], since: str | None, filters: Sequence[str] = ()
+) -> tuple[str, list[str]]:
+    """Ask for an export; its status URL, and the types that the server says it doesn't have, left out therefore.
 
-    async def location(response: httpx.Response) -> str | None:
+    Asks for the scope of all types when that of each is not enough.
+    """
+    wanted = list(types)
+    while True:
+        url = kick_off_url(transport, wanted, since, filters)
+        try:
+            answer = await _ask_for_export(transport, url)
+        except CredentialsRefused:
+            # Some servers let only `system/*.read` export, whatever types are asked for.
+            if not transport.authoriser.widen():
+                raise
+            answer = await _ask_for_export(transport, url)
+        if answer.location:
+            return answer.location, [name for name in types if name not in wanted]
+        if answer.status == _ACCEPTED:
+            raise SourceMisbehaved(
+                "The server accepted the export and gave no status URL", source=transport.source.name
+            )
+        unknown = {name for name in wanted if re.search(rf"\b{name}\b", answer.text)}
+        if not unknown or unknown & _NEEDED:  # a list of what there is, rather than of what there isn't
+            raise SourceMisbehaved(
+                f"The server refused the export ({answer.status})",
+                source=transport.source.name,
+                next_step="check export_level, types and type_filters against what the server can export",
+            )
+        wanted = [name for name in wanted if name not in unknown]
+
+
+@dataclass(frozen=True)
+class _KickedOff:
+    """The answer to a kick-off. `text` may hold anything: it is searched for names of types, and shown nowhere."""
+
+    status: int
+    location: str | None
+    text: str = ""
+
+
+async def _ask_for_export(transport: Transport, url: str) -> _KickedOff:
+    async def read(response: httpx.Response) -> _KickedOff:
+        if response.status_code != _ACCEPTED:
+            return _KickedOff(
+                response.status_code, None, (await response.aread())[:_MOST_TEXT].decode(errors="replace")
+            )
         # The body is not looked at: an answer that can't be read must not start a second export.
         target = response.headers.get("content-location") or response.headers.get("location")
-        return urljoin(url, target) if target else None
+        return _KickedOff(response.status_code, urljoin(url, target) if target else None)
 
-    request = Request(url, headers={"Prefer": "respond-async"}, statuses=frozenset({202}))
-    try:
-        status_url = await transport.exchange(request, location)
-    except CredentialsRefused:
-        # Some servers let only `system/*.read` export, whatever types are asked for.
-        if not transport.authoriser.widen():
-            raise
-        status_url = await transport.exchange(request, location)
-    if not status_url:
-        raise SourceMisbehaved("The server accepted the export and gave no status URL", source=transport.source.name)
-    return status_url
+    # The reference server for Bulk Data takes this very Accept, and no other.
+    headers = {"Accept": "application/fhir+json", "Prefer": "respond-async"}
+    request = Request(url, headers=headers, statuses=_KICK_OFF_ANSWERS, about="the export")
+    return await transport.exchange(request, read)
 
 
 async def look(transport: Transport, status_url: str) -> Pending | Answer:

@@ -10,6 +10,8 @@ from fhir_source.source import REFERENCED_TYPES
 from fhir_source.transport import Request, Transient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fhir_source.source import FhirVersion
     from fhir_source.transport import Answer, Transport
 
@@ -65,6 +67,14 @@ class Capability:
         if resource_type in REFERENCED_TYPES:
             return offer.search or offer.read
         return offer.search and bool(offer.by_patient(resource_type))
+
+    def not_exported(self, types: Iterable[str]) -> list[str]:
+        """Types that an export need not be asked for, sorted.
+
+        A statement without Condition says nothing of them: that of the SMART reference server for Bulk Data declares
+        Patient, Group and OperationDefinition, and exports a dozen types.
+        """
+        return sorted(name for name in types if name not in self.declared) if "Condition" in self.declared else []
 
 
 async def ask(transport: Transport) -> Capability:

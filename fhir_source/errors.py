@@ -81,6 +81,7 @@ class CredentialsRefused(IessError):
     """The server or its token endpoint refused the credentials or the scopes."""
 
     exit_code = 12
+    code: str = ""  # the OAuth error code of the token endpoint
 
 
 class SourceMisbehaved(IessError):

@@ -35,7 +35,7 @@ class ServerReport:
     token: bool | None = None  # None: this source needs none
     scopes: str | None = None  # as granted
     clock_skew_seconds: float | None = None  # server minus here
-    offered: tuple[str, ...] = ()  # types of the source's that can be searched
+    offered: tuple[str, ...] = ()  # types of the source's that can be searched, or exported
     left_out: tuple[str, ...] = ()  # and those that can't
     exports: bool = False  # declares Bulk Data $export
     files: int | None = None  # kind `files`
@@ -67,14 +67,18 @@ async def probe_server(source: Source, clock: Callable[[], float] = time.time) -
                 report = replace(report, token=False)
                 await transport.authoriser.headers()
                 report = replace(report, token=True, scopes=getattr(transport.authoriser, "granted", None))
-            await transport.json(Request(transport.url("Patient?_summary=count")))
+            if source.kind == "search":
+                await transport.json(Request(transport.url("Patient?_summary=count")))
     except IessError as error:
         return replace(report, problems=(*report.problems, str(error)))
     return report
 
 
 def _described(report: ServerReport, source: Source, offer: capability.Capability, now: float) -> ServerReport:
-    left_out = tuple(name for name in source.types if not offer.obtainable(name))
+    if source.kind == "bulk":
+        left_out = tuple(offer.not_exported(source.types))
+    else:
+        left_out = tuple(name for name in source.types if not offer.obtainable(name))
     date = from_http(offer.date)
     skew = date.timestamp() - now if date else None
     problems = []

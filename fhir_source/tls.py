@@ -37,8 +37,9 @@ def check_url(source: Source) -> None:
             source=source.name,
             next_step="put credentials into the connection, not into the URL",
         )
-    if source.auth.kind != "none" and parts.scheme == "http" and not is_loopback(source.url):
-        raise SettingsError("Credentials are not sent over plain http", source=source.name, next_step="use https")
+    for url in (source.url, *source.token_origins) if source.auth.kind != "none" else ():
+        if urlsplit(url).scheme != "https" and not is_loopback(url):
+            raise SettingsError("Credentials are not sent over plain http", source=source.name, next_step="use https")
 
 
 def is_certificate_fault(error: BaseException) -> bool:

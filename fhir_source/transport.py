@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -25,7 +25,7 @@ from fhir_source.errors import (
     SourceMisbehaved,
     SourceUnreachable,
 )
-from fhir_source.origins import origin
+from fhir_source.origins import origin, secured
 from fhir_source.pacing import Limiter, Pace, retry_after
 from fhir_source.tls import check_url, is_certificate_fault, tls_context
 from fhir_source.unpacking import BOM
@@ -174,6 +174,7 @@ class Transport:
         """Send, and hand the open response to `read`, until that succeeds. `read` raises Transient to be tried
         again.
         """
+        request = replace(request, url=secured(request.url, self.base))
         if request.token and origin(request.url) not in self._origins:
             raise self._other_origin("A link", request.url)
         for number in itertools.count(1):
@@ -268,7 +269,7 @@ class Transport:
         )
 
     def _redirected(self, response: httpx.Response, url: str, redirects: int, *, token: bool) -> str:
-        target: str = urljoin(url, response.headers.get("location", ""))
+        target = secured(urljoin(url, response.headers.get("location", "")), self.base)
         if redirects > _MOST_REDIRECTS:
             raise SourceMisbehaved("The server redirects without end", source=self.source.name)
         if token and origin(target) not in self._origins:

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from fhir_source.source import IN_SCOPE_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,6 +48,7 @@ class Ways:
     parts: int = 1  # files of a type
     retry: str = ""  # Retry-After of a running export
     auth: bool = True
+    reference: bool = False  # as strict, and as short of words, as the SMART reference server for Bulk Data
     errors: float = 0.0  # share of answers that are broken
 
     @classmethod
@@ -62,7 +65,7 @@ class Ways:
             "parts": [1, 3],
         }
         for part in fields(cls):
-            if part.type == "bool":
+            if part.type == "bool" and part.name != "reference":
                 choices[part.name] = [False, True]
         return cls(errors=errors, **{name: dice.choice(values) for name, values in sorted(choices.items())})
 
@@ -93,6 +96,11 @@ class OddServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    @property
+    def kinds(self) -> list[str]:
+        """Types of which there are resources."""
+        return sorted({row["resourceType"] for row in self.rows})
 
     @property
     def root_url(self) -> str:
@@ -170,6 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/token":
             if odd.busy:
                 return self._send(429, b"", {"Retry-After": odd.busy})
+            asked = dict(parse_qsl(body.decode())).get("scope", "")
+            if odd.ways.reference and any(f"/{kind}." in asked for kind in IN_SCOPE_TYPES if kind not in odd.kinds):
+                return self._json(400, {"error": "invalid_scope"})
             with odd.lock:
                 odd.issued += 1
                 token = f"token-{odd.issued}"
@@ -188,9 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._search(path, [*query, *parse_qsl(body.decode())], half=half)
 
     def _statement(self) -> dict[str, Any]:
+        if self.odd.ways.reference:
+            declared: list[dict[str, Any]] = [{"type": "Patient"}, {"type": "Group"}, {"type": "OperationDefinition"}]
+            return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"resource": declared}]}
         resources = [
-            {"type": kind, "interaction": [{"code": "search-type"}, {"code": "read"}]}
-            for kind in sorted({row["resourceType"] for row in self.odd.rows})
+            {"type": kind, "interaction": [{"code": "search-type"}, {"code": "read"}]} for kind in self.odd.kinds
         ]
         return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"resource": resources}]}
 
@@ -257,6 +270,11 @@ class _Handler(BaseHTTPRequestHandler):
         odd, ways = self.odd, self.odd.ways
         prefix = "" if ways.relative else f"{odd.root_url}"
         if path == "$export":
+            unknown = [kind for kind in dict(query)["_type"].split(",") if kind not in odd.kinds]
+            if ways.reference and self.headers["accept"] != "application/fhir+json":
+                return self._json(400, {"issue": [{"diagnostics": "The Accept header must be application/fhir+json"}]})
+            if ways.reference and unknown:
+                return self._json(400, {"issue": [{"diagnostics": f'The type "{unknown[0]}" is not available here'}]})
             with odd.lock:
                 job = f"j{len(odd.jobs)}"
                 odd.jobs[job] = 0

@@ -234,12 +234,26 @@ def test_client_secret(tmp_path: Path, rows: Path, pulling: Callable[..., Manife
     "source",
     [
         Source(name="s", kind="search", url="http://fhir.example.org/r4", auth=Auth(kind="bearer", secret="x")),
+        Source(
+            name="s",
+            kind="bulk",
+            url="https://fhir.example.org/r4",
+            auth=Auth(kind="bearer", secret="x"),
+            token_origins=("http://files.example.org",),
+        ),
         Source(name="s", kind="search", url="https://user:pw@fhir.example.org/r4"),
         Source(name="s", kind="search", url="ftp://fhir.example.org/r4"),
         Source(name="s", kind="search", url="https://fhir.example.org", auth=Auth(kind="smart", client_id="x")),
         Source(name="s", kind="search", url="https://fhir.example.org", ca_file=__import__("pathlib").Path("none")),
     ],
-    ids=["token over http", "credentials in the URL", "no http", "no key", "no CA file"],
+    ids=[
+        "token over http",
+        "token to a file host over http",
+        "credentials in the URL",
+        "no http",
+        "no key",
+        "no CA file",
+    ],
 )
 def test_wrong_settings_are_one_clear_line(source: Source) -> None:
     report = probe(source, NOW.timestamp)
@@ -324,6 +338,21 @@ def test_certificates_are_verified_and_a_private_ca_can_be_set(
             pulling(secure.base_url)
         assert secure.seen == []
         assert pulling(secure.base_url, ca_file=certificates / "ca.pem").counts == EXPECTED
+
+
+def test_links_over_http_of_a_server_behind_a_proxy_that_ends_tls(
+    server: FhirServer, certificates: Path, pulling: Callable[..., Manifest]
+) -> None:
+    with FaultyServer(server.root_url, tls=_tls(certificates, mutual=False)) as secure:
+
+        def unaware(seen: Seen, reply: Reply) -> Reply:
+            body = reply.body.replace(secure.root_url.encode(), secure.root_url.replace("https", "http").encode())
+            return Reply(reply.status, reply.headers, body)
+
+        secure.faults.append(Fault(lambda _: True, unaware, times=10_000))
+        auth = Auth(kind="bearer", secret="s3cret-token")
+        assert pulling(secure.base_url, auth=auth, ca_file=certificates / "ca.pem").counts == EXPECTED
+        assert {seen.token for seen in secure.seen} == {"Bearer s3cret-token"}
 
 
 def test_mutual_tls(server: FhirServer, certificates: Path, pulling: Callable[..., Manifest]) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fhir_source.errors import IessError, SourceUnreachable
+from fhir_source.errors import IessError, SourceMisbehaved, SourceUnreachable
 from fhir_source.landing import LandingZone
+from fhir_source.probe import probe
 from fhir_source.pull import pull
 from fhir_source.source import Auth, Source
 from tests.fhir_source import cohort
@@ -118,3 +119,21 @@ def test_a_long_wait_for_an_export_is_told(
     assert [seconds for seconds in slept if seconds] == [120.0, 120.0]  # two looks found it running; never a day
     assert told[:2] == [("seconds of waiting for the export", 120)] * 2
     assert "next look in 120 s" in caplog.text
+
+
+def test_the_reference_server_s_ways(tmp_path: Path) -> None:
+    """One Accept, a statement of three types, types and scopes refused as a whole for one that it doesn't have."""
+    with OddServer(ROWS, Ways(reference=True)) as odd:
+        manifest = _pulled(odd, "bulk", str(tmp_path))
+        assert probe(Source("site", "bulk", odd.base_url, auth=SECRET)).ok
+        assert len(odd.jobs) == 1
+    assert manifest.counts == EVERYTHING
+    assert {"Task", "HealthcareService"} <= set(manifest.left_out)
+    assert not set(manifest.left_out) & set(EVERYTHING)
+
+
+def test_a_refused_export_is_not_tried_without_the_types_that_it_lists(tmp_path: Path) -> None:
+    with OddServer([row for row in ROWS if row["resourceType"] == "Location"], Ways(reference=True, auth=False)) as odd:
+        with pytest.raises(SourceMisbehaved, match=r"refused the export \(400\)"):
+            _pulled(odd, "bulk", str(tmp_path))
+        assert odd.jobs == {}

@@ -100,6 +100,7 @@ PASSING = {
     "file of HTML": Fault(at("/Encounter.ndjson"), _a_page_of_html, times=2),
     "file packed": Fault(FILES, packed(), times=99),
     "file packed and cut": Fault(at("/Encounter.ndjson"), packed(0.5), times=2),
+    "file not there yet": Fault(at("/Encounter.ndjson"), status(404)),
     "file expired": Fault(at("/Encounter.ndjson"), _expired),
     "job forgotten": Fault(STATUS, status(404)),
     "redirected within the origin": Fault(FILES, redirect(lambda seen: seen.path + "?again")),

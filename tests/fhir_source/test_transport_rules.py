@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_source.origins import is_loopback, origin
+from fhir_source.origins import is_loopback, origin, secured
 from fhir_source.pacing import Limiter, retry_after
 from fhir_source.paging import batches, escape
 from fhir_source.references import literal, to_type
@@ -132,3 +132,21 @@ def test_urls_are_not_logged() -> None:
 
     assert fhir_source.transport.log
     assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://fhir.example/r4/Patient?_page=2", "https://fhir.example/r4/Patient?_page=2"),
+        ("http://fhir.example:80/r4", "https://fhir.example/r4"),
+        ("http://fhir.example:8080/r4", "http://fhir.example:8080/r4"),
+        ("http://other.example/r4", "http://other.example/r4"),
+        ("http://fhir.example@other.example/r4", "http://fhir.example@other.example/r4"),
+        ("http://user@fhir.example/r4", "http://user@fhir.example/r4"),
+        ("https://fhir.example/r4", "https://fhir.example/r4"),
+        ("http://fhir.example:x/r4", "http://fhir.example:x/r4"),
+    ],
+)
+def test_links_that_differ_from_the_server_in_http_alone_go_over_https(url: str, expected: str) -> None:
+    assert secured(url, "https://fhir.example/r4") == expected
+    assert secured(url, "http://fhir.example/r4") == url
