@@ -26,7 +26,7 @@ from surveillance.estimates.stratified import (
     mantel_haenszel_risk_difference,
     mantel_haenszel_risk_ratio,
 )
-from surveillance.estimates.unknown import difference_bounds, plausible_range
+from surveillance.estimates.unknown import difference_bounds, expected_difference, plausible_range
 from surveillance.measures.dimensions import (
     DIMENSIONS,
     DIMENSIONS_BY_NAME,
@@ -225,12 +225,14 @@ def _bounds(table: Table, unknown: int, unknown_late: int) -> Estimate:
 
 
 def _plausible(table: Table, unknown: int, unknown_late: int) -> Estimate:
+    """The unknown shared out as the known are, and how far chance may go in sharing them out."""
     estimand, method = "rd_bounds", "plausible allocations of the unknown"
-    known = risk_difference(*table)
+    expected = expected_difference(table, unknown, unknown_late)
     found = plausible_range(table, unknown, unknown_late)
-    if found is None or known.value is None:
-        return not_estimable(estimand, method, known.reason or "no comparison")
-    return Estimate(estimand, method, known.value, found[0], found[1], "bounds")
+    if found is None or expected is None:
+        return not_estimable(estimand, method, risk_difference(*table).reason or "no comparison")
+    # The range is over whole infants, the middle over shares of them.
+    return Estimate(estimand, method, expected, min(found[0], expected), max(found[1], expected), "bounds")
 
 
 def _fixed(estimate: Estimate) -> Estimate:

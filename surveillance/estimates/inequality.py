@@ -241,8 +241,28 @@ _ERRORS: dict[str, Callable[[Floats, Floats, Floats], float]] = {
 }
 
 
+def _interval(value: float, drawn: Floats, by_chance: Floats, equal: float) -> tuple[float, float]:
+    """Percentiles of the bootstrap, widened towards `equal` (the index of equal groups) for the bias of an index.
+
+    Chance makes groups look unlike, so that the estimate is too far from `equal` on average, and draws from the groups'
+    own shares are by as much again: the near end gives way by twice that. Where chance alone goes as far as the
+    estimate it is `equal` itself. The percentiles alone would leave out 0 when nothing differs, and even the estimate
+    when it is smaller than chance gives.
+    """
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    bias = float(drawn.mean()) - value
+    if bias > 0:
+        low = min(low, max(equal, low - 2 * bias))
+    else:
+        high = max(high, min(equal, high - 2 * bias))
+    within = abs(value - equal) <= np.quantile(np.abs(by_chance - equal), LEVEL)
+    reached = (low, high, value, equal) if within else (low, high, value)
+    return float(min(reached)), float(max(reached))
+
+
 def inequality(late: Sequence[int], n: Sequence[int], *, seed: int, ordered: bool = False) -> list[Estimate]:
-    """Every index over the groups that have infants, with its parametric bootstrap interval and null expectation.
+    """Every index over the groups that have infants, with its interval (`_interval`) and null expectation.
 
     With `ordered` (groups from least to most deprived) also those that need an order. The last, `bgv_corrected`, is the
     between-group variance less what chance gives, and at least 0.
@@ -259,16 +279,16 @@ def inequality(late: Sequence[int], n: Sequence[int], *, seed: int, ordered: boo
     drawn = rng.binomial(whole, shown, size=(_DRAWS, len(sizes))) / sizes
     null = rng.binomial(whole, counts.sum() / sizes.sum(), size=(_DRAWS, len(sizes))) / sizes
     errors = np.sqrt(shown * (1 - shown) / sizes)
-    tail = (1 - LEVEL) / 2
     chance = expected_variance_without_disparity(counts, sizes)
     found = []
     for name, index in indices.items():
-        low, high = np.quantile(index(shares, drawn), [tail, 1 - tail])
-        expected = chance if name == "bgv" else float(index(shares, null).mean())
+        value, by_chance = float(index(shares, shown)), index(shares, null)
+        expected = chance if name == "bgv" else float(by_chance.mean())
         se = _ERRORS[name](shares, shown, errors) if name in _ERRORS else None
-        value = float(index(shares, shown))
+        equal = float(index(shares, np.full(len(sizes), counts.sum() / sizes.sum())))
+        low, high = _interval(value, index(shares, drawn), by_chance, equal)
         kind = "parametric bootstrap"
-        found.append(Estimate(name, method, value, float(low), float(high), kind, se, None, expected).checked())
+        found.append(Estimate(name, method, value, low, high, kind, se, None, expected).checked())
     corrected = max(0.0, float(between_group_variance(shares, shown)) - chance)
     reason = "no interval: a difference from what chance gives"
     return [*found, Estimate("bgv_corrected", method, corrected, null_expectation=0.0, reason=reason)]

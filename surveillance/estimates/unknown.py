@@ -71,6 +71,16 @@ def plausible_range(
     return (min(known), max(known)) if known else None
 
 
+def expected_difference(table: tuple[int, int, int, int], unknown: int, unknown_late: int) -> float | None:
+    """The risk difference when the unknown, and the late ones of them, are shared out as the known infants are."""
+    x, n, y, m = table
+    if n == 0 or m == 0:
+        return None
+    share = n / (n + m)
+    group, reference = n + unknown * share, m + unknown * (1 - share)
+    return (x + unknown_late * share) / group - (y + unknown_late * (1 - share)) / reference
+
+
 def _central_late(unknown: int, unknown_late: int, members: int, tail: float) -> tuple[int, int]:
     """Quantiles `tail` and 1 - `tail` of how many of `members` unknown infants are late: hypergeometric.
 

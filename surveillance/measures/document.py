@@ -51,7 +51,7 @@ _ESTIMATES = """## Estimates
 | `bgv_corrected` | the between-group variance less what chance gives | none |
 | `aci`, `rci`, `sii`, `rii`, `sii_linear`, `rii_linear` | inequality over groups with an order (deprivation quintiles) | parametric bootstrap |
 | `prop_shrunk` | the share, drawn towards the whole (beta-binomial), for display only | posterior |
-| `rd_bounds` | least and greatest difference over who the infants of unknown group may be | none |
+| `rd_bounds` | least and greatest difference over who the infants of unknown group may be (estimate: of the known); and over plausible ways to share them out (estimate: shared out as the known are) | none |
 
 `se` is the standard error of the estimate; of a ratio, that of its logarithm.
 

@@ -74,6 +74,23 @@ def test_strata_that_say_nothing_have_a_reason(tables: list[tuple[int, int, int,
         assert found.value is None or found.reason
 
 
+@pytest.mark.parametrize("shares", [(0.4,) * 5, (0.4, 0.5, 0.4, 0.45, 0.4)])
+def test_intervals_of_indices_hold_the_truth_and_the_estimate(shares: tuple[float, ...]) -> None:
+    """Small groups look unlike by chance: percentiles of a bootstrap alone hold the first truth never, 0."""
+    rng, sizes, charts = np.random.default_rng(1), np.array([250, 80, 70, 50, 50]), 60
+    truth = {name: float(index(sizes / sizes.sum(), np.array(shares))) for name, index in INDICES.items()}
+    held = dict.fromkeys(truth, 0)
+    for seed in range(charts):
+        for found in inequality(rng.binomial(sizes, shares).tolist(), sizes.tolist(), seed=seed):
+            if found.estimand in truth:
+                assert found.value is not None
+                assert found.low is not None
+                assert found.high is not None
+                assert found.low <= found.value <= found.high
+                held[found.estimand] += found.low - 1e-9 <= truth[found.estimand] <= found.high + 1e-9
+    assert min(held.values()) >= 0.85 * charts
+
+
 @pytest.mark.filterwarnings("error")
 def test_tables_at_an_extreme_are_solved_where_the_slope_vanishes() -> None:
     found = conditional_odds_ratio([(59, 60, 1, 60)] * 10)
