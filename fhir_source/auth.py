@@ -155,8 +155,9 @@ class _Token:
         if response.status_code == 200 and isinstance(body, dict) and isinstance(body.get("access_token"), str):
             return body
         code = body.get("error") if isinstance(body, dict) else None
-        # A bare 400 without an OAuth error code comes and goes (seen at Epic when a token is renewed).
-        bare = response.status_code == 400 and not code
+        # A bare 400 without an OAuth error code comes and goes (seen at Epic when a token is renewed), and so does the
+        # page of a gateway with status 200.
+        bare = response.status_code in (200, 400) and not code
         if response.status_code >= 429 or (bare and not last):
             raise _again(response)
         known = code if isinstance(code, str) and code.replace("_", "").isalpha() else "no OAuth error code"
