@@ -22,7 +22,7 @@ from surveillance.estimates.stratified import (
     mantel_haenszel_odds_ratio,
     mantel_haenszel_risk_difference,
 )
-from surveillance.estimates.unknown import difference_bounds
+from surveillance.estimates.unknown import difference_bounds, expected_difference
 
 #: statistics.md section 3: the detector's worked example.
 BLOCKS = [
@@ -173,6 +173,9 @@ def test_bounds_over_the_unknown_as_worked() -> None:
     assert (low.members, low.late) == (22, 0)
     assert high.difference == pytest.approx(0.317, abs=5e-4)
     assert (high.members, high.late) == (18, 18)
+    # A quarter of the known are of the group, and so are 10 of the unknown and 4.5 of their late ones.
+    assert expected_difference((20, 40, 48, 120), 40, 18) == pytest.approx(24.5 / 50 - 61.5 / 150)
+    assert expected_difference((0, 0, 48, 120), 40, 18) is None
     some = difference_bounds((20, 40, 48, 120), 40, 18, members=(5, 15))
     assert some is not None
     assert (some[0].difference, some[1].difference) == pytest.approx((-0.092, 0.285), abs=5e-4)
