@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhir_source.errors import SourceMisbehaved
 from fhir_source.source import REFERENCED_TYPES
-from fhir_source.transport import Request, Transient
+from fhir_source.transport import Refused, Request, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,14 +78,26 @@ class Capability:
 
 
 async def ask(transport: Transport) -> Capability:
-    """GET /metadata. Raises what Transport raises, and SourceMisbehaved for an unknown FHIR version."""
+    """GET /metadata. Raises what Transport raises, and SourceMisbehaved for an unknown FHIR version.
+
+    A server that has none is taken at the word of the source's `fhir_version`, and may offer anything.
+    """
 
     def fault(answer: Answer) -> Transient | None:
         if answer.body.get("resourceType") == "CapabilityStatement":
             return None
         return Transient("its /metadata is not a CapabilityStatement", ends_as=SourceMisbehaved)
 
-    answer = await transport.json(Request(transport.url("metadata")), fault)
+    try:
+        answer = await transport.json(Request(transport.url("metadata")), fault)
+    except Refused as refused:
+        if transport.source.fhir_version:
+            return Capability(transport.source.fhir_version)
+        raise SourceMisbehaved(
+            f"The server has no CapabilityStatement ({refused.status} for /metadata)",
+            source=transport.source.name,
+            next_step="check the url (the FHIR base, without /metadata), or set fhir_version if it truly has none",
+        ) from None
     return read(answer.body, source=transport.source.name, date=answer.headers.get("date"))
 
 

@@ -84,6 +84,7 @@ class OddServer:
     deleted: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)  # export files that went out whole
     issued: int = 0
+    silent: bool = False  # about itself: no CapabilityStatement
     busy: str = ""  # Retry-After of a token endpoint that gives no token for now
 
     def __enter__(self) -> OddServer:
@@ -189,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(429, b"", {"Retry-After": "0"})
             return self._json(200, {"access_token": token, "token_type": "bearer", "expires_in": str(TOKEN_SECONDS)})
         if path == "metadata":
-            return self._json(200, self._statement())
+            return self._send(404, b"", {}) if odd.silent else self._json(200, self._statement())
         given = self.headers.get("authorization", "").removeprefix("Bearer ")
         wanted = odd.ways.auth and not (path.startswith("out/") and odd.ways.requires in (False, "false"))
         if wanted and odd.tokens.get(given, 0.0) < time.monotonic():

@@ -132,6 +132,18 @@ def test_the_reference_server_s_ways(tmp_path: Path) -> None:
     assert not set(manifest.left_out) & set(EVERYTHING)
 
 
+def test_a_server_without_a_statement_is_taken_at_the_settings_word(tmp_path: Path) -> None:
+    with OddServer(ROWS, Ways(auth=False)) as odd:
+        wrong = Source("site", "search", f"{odd.base_url}/nothing", **QUICK)
+        landing = LandingZone(str(tmp_path))
+        with pytest.raises(SourceMisbehaved, match="no CapabilityStatement"):
+            pull(wrong, landing, pull_id=PULL, since=None, now=NOW, cohort_codes=[cohort.SPASMS])
+        odd.silent = True
+        bare = Source("site", "search", odd.base_url, fhir_version="R4", **QUICK)
+        manifest = pull(bare, landing, pull_id=PULL, since=None, now=NOW, cohort_codes=[cohort.SPASMS])
+        assert manifest.counts == cohort.EXPECTED
+
+
 def test_a_refused_export_is_not_tried_without_the_types_that_it_lists(tmp_path: Path) -> None:
     with OddServer([row for row in ROWS if row["resourceType"] == "Location"], Ways(reference=True, auth=False)) as odd:
         with pytest.raises(SourceMisbehaved, match=r"refused the export \(400\)"):
