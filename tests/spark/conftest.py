@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 if not find_spec("pyspark"):
     collect_ignore_glob = ["test_*.py"]
+# For every Java of these tests, executors too: they end before what the second compiler makes would pay.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 @pytest.fixture(scope="session")

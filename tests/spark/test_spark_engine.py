@@ -211,3 +211,31 @@ def test_a_spark_that_does_not_start_is_one_clear_line(tmp_path: Path, wrong: di
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "o.csv").exists()
     assert shutil.which("java"), "Java is there: it is the settings that are wrong"
+
+
+@pytest.mark.integration
+def test_the_setting_is_enough_for_the_pipeline(tmp_path: Path, warehouse_url: str, database_url: str) -> None:
+    """A landed pull is selected on Spark because iess.toml says so, and the warehouse holds the same."""
+    site = hospital(tmp_path / "in")
+    hashes = []
+    for engine, url in (("duckdb", warehouse_url), ("spark", database_url)):
+        home = tmp_path / engine
+        home.mkdir()
+        (home / "iess.toml").write_text(
+            f'home = "{home}"\n[mapping]\nengine = "{engine}"\n'
+            f'[sources.harbor]\nkind = "files"\nurl = "{site}"\ntimezone = "America/New_York"\n'
+        )
+        variables = {
+            "IESS_CONFIG": str(home / "iess.toml"),
+            "IESS_DATABASE_URL": url,
+            "IESS_HASH_KEY": "a key for tests, long enough to be taken",
+            "IESS_NOW": "2026-01-05T07:00:00Z",
+            "IESS_SPARK_MASTER": "local[2]",
+        }
+        for command in (("db", "upgrade"), ("pull", "harbor"), ("load", "harbor"), ("db", "hash")):
+            done = iess(*command, **variables)
+            assert done.returncode == 0, done.stderr
+            java_ran = "JAVA_TOOL_OPTIONS" in done.stderr  # every Java machine says that it heeds them
+            assert java_ran == ((engine, command[0]) == ("spark", "load"))
+        hashes.append(done.stdout)
+    assert hashes[0] == hashes[1] != ""
