@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+# A pull belongs to the week that it was asked for, which its id names: a server's clock may be off.
 _PULLS = """
-SELECT p.source, (p.known_at AT TIME ZONE 'UTC')::date AS pulled_on, sum(l.received)::bigint AS received
+SELECT p.source, to_date(left(p.pull_id, 8), 'YYYYMMDD') AS pulled_on, sum(l.received)::bigint AS received
 FROM ops.pull p JOIN ops.ledger l USING (source, pull_id, attempt)
 WHERE p.attempt = 1 GROUP BY p.source, p.pull_id, pulled_on ORDER BY p.source, pulled_on
 """

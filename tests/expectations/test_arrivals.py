@@ -19,8 +19,13 @@ FIRST, AS_OF = date(2026, 11, 9), date(2026, 11, 23)
 
 @pytest.fixture
 def warehouse(own_staging: Engine, stage: Callable[..., None], insert: Callable[..., None]) -> Engine:
-    """One loaded pull of 22 November 2026, and an event of 18 November whose record came with it."""
+    """One loaded pull of 22 November 2026, and an event of 18 November whose record came with it.
+
+    The server's clock, which the pull is known by, is two months fast: the pull is of its own week all the same.
+    """
     stage(own_staging, "north", "north-2026-11-23")
+    with own_staging.begin() as connection:
+        connection.exec_driver_sql("UPDATE ops.pull SET known_at = known_at + interval '2 months'")
     resource = {"resource_type": "Encounter", "resource_id": "e1"}
     insert(
         own_staging,
