@@ -22,6 +22,7 @@ from fhir_source.errors import IessError, SettingsError
 from fhir_source.landing import LandingZone, read_lines
 from fhir_source.source import Source
 from pipeline import hash_key, steps, weekly
+from pipeline.cli import console
 from pipeline.cli.main import app
 from pipeline.clock import Clock
 from pipeline.settings import Settings
@@ -94,6 +95,8 @@ class Installation:
         return Settings(home=self.home, database_url=SecretStr(self.url), hash_key=SecretStr(KEY))
 
     def iess(self, *arguments: object, **variables: str) -> Result:
+        # Read from the environment when the module is loaded: a worker of pytest-xdist is 80 columns wide.
+        console.out.width = 200
         return CliRunner().invoke(app, [str(part) for part in arguments], env={**self.variables, **variables})
 
     def says(self, *arguments: object, **variables: str) -> str:
