@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from surveillance.measures.registry import DIMENSIONS
+from surveillance.measures.registry import DIMENSIONS, UNKNOWN
 from surveillance.measures.registry import measures as registry
 from surveillance.results import EVERYONE
 from warehouse.attack import Cell, RowKey
@@ -23,6 +23,8 @@ CLOCK = ("onset", "first_provider", "referral", "neurology", "eeg", "diagnosis",
 _WHOLE_OF = {"nh_white": "no", "unknown": "unknown", "declined": "unknown"}
 #: Infants of the first group are all in the second.
 _INSIDE = ((("interpreter", "yes"), ("language_group", "not_en")),)
+#: Dimensions that are made of others, or stand beside one that says nearly the same.
+_DERIVED = frozenset({"bipoc", "interpreter"})
 #: Infants without a value of a dimension; a row that is never shown.
 _NOT_RECORDED = "not recorded"
 
@@ -60,7 +62,8 @@ def linked_tables(now: Release, earlier: Sequence[Release], missing: Iterable[st
         past |= {key: (row, release.levels.get(key, "nothing")) for key, row in held.items()}
     silent = frozenset(key for key in rows if key[2] == "source" and key[3] in set(missing))
     nested = [*_grown(rows, past), *_inside(rows)]
-    return Tables(rows, sums, nested, list(_alike(rows)), past, silent)
+    shares_only = frozenset(key for key in rows if key[1] not in FIRST and key[2] != EVERYONE)
+    return Tables(rows, sums, nested, list(_alike(rows)), past, silent, shares_only)
 
 
 def _rows(release: Release) -> dict[RowKey, Row]:
@@ -72,8 +75,10 @@ def _rows(release: Release) -> dict[RowKey, Row]:
         for record in release.proportions.to_dict("records")
     }
 
-    def place(key: RowKey) -> tuple[int, int, str]:
-        return order.get(key[1], len(order)), dimensions[key[2]], key[3]
+    def place(key: RowKey) -> tuple[int, bool, bool, int, int, str]:
+        # What is derived gives way to what it is derived from, the unknown to the known, the small to the large.
+        derived, unknown = key[2] in _DERIVED, key[3] in UNKNOWN
+        return order.get(key[1], len(order)), derived, unknown, dimensions[key[2]], -found[key].n, key[3]
 
     return {key: found[key] for key in sorted(found, key=place)}
 

@@ -10,35 +10,32 @@ infants alone, its share alone in whole percent, or nothing. Rows are linked: gr
 one row may all be in another (a measure with a wider denominator, the same group a quarter later), so that the
 difference of two large counts is a count of infants too, and protected when it is small.
 
-Small counts are withheld first (primary), then one of every pair that differs by 1 to 10, then their partners in every
-sum (complementary). Last, `warehouse.attack` works out the greatest value that each protected count could have; what
-can't be more than 10 costs one row a level, until there is none.
+A release is built up from nothing. Row by row, the most important first, a level is taken when `warehouse.attack` can
+still not work out any protected count, and the next lower one is tried when it can. Telling more never makes a count
+safer, so that a level once refused need not be tried again: in the end no row could say more than it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
-from warehouse.attack import Cell, Figure, Knowledge, RowKey, Target, exposed
+from warehouse.attack import ANY, Attack, Cell, Figure, Knowledge, Range, RowKey, Target
 from warehouse.errors import ReleaseRefused
-from warehouse.rates import Rate, possible, rate_of
+from warehouse.rates import Rate, possible, rate_of, size_band
 
 #: No count from 1 to this may be shown.
 THRESHOLD = 10
 
 State = Literal["shown", "suppressed", "missing"]
 Level = Literal["counts", "total", "rate", "nothing", "missing"]
+Levels = dict[RowKey, Level]
 FIGURES: tuple[Figure, ...] = ("n", "late", "in_time")
-_TELLS: Mapping[Level, frozenset[Figure]] = {
-    "counts": frozenset(FIGURES),
-    "total": frozenset({"n"}),
-    "rate": frozenset(),
-    "nothing": frozenset(),
-    "missing": frozenset(),
-}
+#: Levels in the order in which they are tried, on all rows of a measure each.
+_NEVER_TOLD = 0.05
+_TRIED: tuple[Level, ...] = ("counts", "total", "rate")
 
 
 def small(count: int) -> bool:
@@ -67,15 +64,25 @@ class Row:
             return None
         return rate_of(self.late, self.n)
 
+    @property
+    def allows(self) -> frozenset[Level]:
+        """The levels that the row's own counts allow, besides `nothing`."""
+        if self.n == 0:
+            return frozenset({"counts"})
+        if small(self.n):
+            return frozenset()
+        return frozenset({"total"} if self.rate is None else {"counts", "rate"})
+
 
 @dataclass(frozen=True)
 class Tables:
     """Everything that a reader of a release can put together.
 
-    `rows` are those to publish, the most important first: what must give way is taken from the end. `earlier` are
+    `rows` are those to publish, the most important first: those at the end give way to those before. `earlier` are
     those of all releases before, with the level that they were published at. `sums` are a whole and its parts. `nested`
     are two cells, of which all infants of the first are in the second; `alike` two of mostly the same infants, of which
-    neither is certain to hold the other. `missing` are rows of which nothing is known.
+    neither is certain to hold the other. `missing` are rows of which nothing is known, `shares_only` those of which no
+    count is told, but 0.
     """
 
     rows: Mapping[RowKey, Row]
@@ -84,10 +91,17 @@ class Tables:
     alike: Sequence[tuple[Cell, Cell]] = ()
     earlier: Mapping[RowKey, tuple[Row, Level]] = field(default_factory=dict)
     missing: frozenset[RowKey] = frozenset()
+    shares_only: frozenset[RowKey] = frozenset()
+
+    def row(self, key: RowKey) -> Row:
+        return self.rows[key] if key in self.rows else self.earlier[key][0]
 
     def __getitem__(self, cell: Cell) -> int:
-        row, figure = cell
-        return (self.rows[row] if row in self.rows else self.earlier[row][0])[figure]
+        return self.row(cell[0])[cell[1]]
+
+    def may_tell(self, key: RowKey, level: Level) -> bool:
+        """Whether a level is one that the row may have."""
+        return level in self.rows[key].allows and (level == "rate" or key not in self.shares_only)
 
     @cached_property
     def near_counts(self) -> list[tuple[Cell, Cell]]:
@@ -96,27 +110,54 @@ class Tables:
         return [(a, b) for a, b in pairs if small(self[b] - self[a])]
 
     @cached_property
-    def beside(self) -> Mapping[RowKey, tuple[RowKey, ...]]:
-        """Rows to publish that add up to something with a row, or to the row. Totals, which every sum needs, aren't."""
-        found: dict[RowKey, dict[RowKey, None]] = {}
+    def held(self) -> list[tuple[Cell, Cell]]:
+        """Pairs of `nested` that are so by the true counts: after a correction a reader knows better than to suppose
+        it."""
+        return [(part, whole) for part, whole in self.nested if self[part] <= self[whole]]
+
+    def parts(self) -> list[Tables]:
+        """The sets of rows that sums and nesting link, each as tables of its own, without what links them otherwise.
+
+        Those without a row to publish come first, the others in the order of their most important rows.
+        """
+        together = _Together()
         for whole, parts in self.sums:
-            own = [part for part in parts if part in self.rows]
-            for term in (whole, *parts):
-                found.setdefault(term, {}).update(dict.fromkeys(own))
-        return {row: tuple(other for other in others if other != row) for row, others in found.items()}
+            for part in parts:
+                together.join(whole, part)
+        for (one, _), (other, _) in self.held:
+            together.join(one, other)
+        members: dict[RowKey, list[RowKey]] = {}
+        for key in (*self.rows, *self.earlier):
+            members.setdefault(together.of(key), []).append(key)
+        found = [self._only(frozenset(keys)) for keys in members.values()]
+        return sorted(found, key=lambda part: bool(part.rows))
 
-    @cached_property
-    def linked(self) -> Mapping[RowKey, tuple[RowKey, ...]]:
-        """Rows to publish that a row is nested with."""
-        found: dict[RowKey, dict[RowKey, None]] = {}
-        for (a, _), (b, _) in (*self.nested, *self.alike):
-            for one, other in ((a, b), (b, a)):
-                if other in self.rows and other != one:
-                    found.setdefault(one, {})[other] = None
-        return {row: tuple(others) for row, others in found.items()}
+    def _only(self, keys: frozenset[RowKey]) -> Tables:
+        return Tables(
+            {key: row for key, row in self.rows.items() if key in keys},
+            [(whole, parts) for whole, parts in self.sums if whole in keys],
+            [(part, whole) for part, whole in self.nested if part[0] in keys and whole[0] in keys],
+            [(one, other) for one, other in self.alike if one[0] in keys and other[0] in keys],
+            {key: row for key, row in self.earlier.items() if key in keys},
+            self.missing & keys,
+            self.shares_only & keys,
+        )
 
 
-Levels = dict[RowKey, Level]
+class _Together:
+    """Sets of rows that are joined step by step."""
+
+    def __init__(self) -> None:
+        self._parent: dict[RowKey, RowKey] = {}
+
+    def of(self, key: RowKey) -> RowKey:
+        """One row that stands for all of the set."""
+        while (parent := self._parent.get(key, key)) != key:
+            key = parent
+        return key
+
+    def join(self, one: RowKey, other: RowKey) -> None:
+        self._parent[self.of(one)] = self.of(other)
 
 
 def suppress(tables: Tables) -> Levels:
@@ -124,27 +165,31 @@ def suppress(tables: Tables) -> Levels:
 
     Raises ReleaseRefused when the releases before give a small count away by themselves.
     """
-    levels: Levels = {key: _first(row) for key, row in tables.rows.items()}
+    levels: Levels = {key: "counts" if row.n == 0 else "nothing" for key, row in tables.rows.items()}
     levels.update(dict.fromkeys(tables.missing, "missing"))
-    _part_near_counts(tables, levels)
-    _complement(tables, levels)
-    # Who is told less knows less: a count that is safe stays so, and only the exposed are looked at again.
-    found = exposures(tables, levels)
-    while found:
-        changed: set[RowKey] = set()
-        for target in found:
-            # What gave way for another target may have hidden this one too: the next attack tells.
-            if not changed.intersection(_beside(tables, target) or _around(tables, target)):
-                changed.update(_give_way(tables, levels, target))
-        if not changed:
+    for part in _attacked(tables, levels):
+        if not part.withstands(levels):
             raise ReleaseRefused(
                 "A small count can be worked out from the releases before, whatever is withheld now",
                 kept="the releases published before",
                 next_step="withdraw them, and publish again",
             )
-        _complement(tables, levels)
-        found = exposures(tables, levels, found)
+        for level in _TRIED:
+            wanted = [key for key in part.tables.rows if levels[key] == "nothing" and part.tables.may_tell(key, level)]
+            _take(part, levels, wanted, level)
     return levels
+
+
+def _take(part: _Part, levels: Levels, wanted: Sequence[RowKey], level: Level) -> None:
+    """Raise the wanted rows, the first ones before the last, as far as the attack allows: all at once, or by halves."""
+    levels.update(dict.fromkeys(wanted, level))
+    if not wanted or part.withstands(levels):
+        return
+    levels.update(dict.fromkeys(wanted, "nothing"))
+    if len(wanted) > 1:
+        half = len(wanted) // 2
+        _take(part, levels, wanted[:half], level)
+        _take(part, levels, wanted[half:], level)
 
 
 def refuse_exposed(tables: Tables, levels: Mapping[RowKey, Level]) -> None:
@@ -158,15 +203,9 @@ def refuse_exposed(tables: Tables, levels: Mapping[RowKey, Level]) -> None:
         )
 
 
-def exposures(tables: Tables, levels: Mapping[RowKey, Level], among: Iterable[Target] | None = None) -> list[Target]:
-    """The attack: counts of 1 to 10 that can't be more than 10, and differences of 1 to 10 that can be nothing else.
-
-    `among` are the targets to try; by default all: every count and every difference of two linked counts from 1 to 10.
-    """
-    targets = list(protected(tables) if among is None else among)
-    counts = [target[0] for target in targets if len(target) == 1]
-    differences = [(target[0], target[1]) for target in targets if len(target) == 2]
-    return exposed(knowledge(tables, levels), counts, differences, THRESHOLD)
+def exposures(tables: Tables, levels: Mapping[RowKey, Level]) -> list[Target]:
+    """The attack: counts of 1 to 10 that can't be more than 10, and differences of 1 to 10 that can be nothing else."""
+    return [target for part in _attacked(tables, levels) for target in part.exposed(levels)]
 
 
 def protected(tables: Tables) -> Iterator[Target]:
@@ -178,106 +217,82 @@ def protected(tables: Tables) -> Iterator[Target]:
     yield from tables.near_counts
 
 
+class _Part:
+    """Rows that constraints link, and the pairs of near counts that they have a part in: `across` with other parts.
+
+    `elsewhere` says what the counts of these can be.
+    """
+
+    def __init__(
+        self, tables: Tables, across: Sequence[tuple[Cell, Cell]], elsewhere: Callable[[Cell, bool], Range]
+    ) -> None:
+        self.tables = tables
+        self._elsewhere = elsewhere
+        self._targets = [*protected(tables), *across]
+        keys = [*tables.rows, *tables.earlier]
+        counts = {(key, figure): tables[key, figure] for key in keys for figure in FIGURES}
+        self._attack = Attack(counts, tables.sums, tables.held, _costs(tables))
+
+    def exposed(self, levels: Mapping[RowKey, Level]) -> Iterator[Target]:
+        return self._attack.exposed(knowledge(self.tables, levels), self._targets, THRESHOLD, self._elsewhere)
+
+    def withstands(self, levels: Mapping[RowKey, Level]) -> bool:
+        return next(self.exposed(levels), None) is None
+
+    def range(self, levels: Mapping[RowKey, Level], cell: Cell, every: bool) -> Range:
+        return self._attack.range(knowledge(self.tables, levels), cell, every)
+
+
+def _costs(tables: Tables) -> dict[RowKey, float]:
+    """A witness had better differ from the truth in rows that aren't told, and in the less important of the others."""
+    costs = dict.fromkeys(tables.earlier, _NEVER_TOLD)
+    for place, (key, row) in enumerate(tables.rows.items()):
+        costs[key] = 2.0 - place / len(tables.rows) if "rate" in row.allows else _NEVER_TOLD
+    return costs
+
+
+def _attacked(tables: Tables, levels: Mapping[RowKey, Level]) -> Iterator[_Part]:
+    """The parts, each with the near counts of those before it. The levels of a part may be set between two steps."""
+    only = tables.parts()
+    home = {key: number for number, part in enumerate(only) for key in (*part.rows, *part.earlier)}
+    crossing = [(a, b) for a, b in tables.near_counts if home[a[0]] != home[b[0]]]
+    parts: list[_Part] = []
+
+    @cache
+    def elsewhere(cell: Cell, every: bool) -> Range:
+        return parts[home[cell[0]]].range(levels, cell, every)
+
+    for number, part in enumerate(only):
+        across = [pair for pair in crossing if max(home[row] for row, _ in pair) == number]
+        parts.append(_Part(part, across, elsewhere))
+        yield parts[-1]
+
+
 def knowledge(tables: Tables, levels: Mapping[RowKey, Level]) -> Knowledge:
     """What a reader of the release, and of all before it, knows: our own attacker knows which cells are 0, too."""
     published = {**{key: (row, levels[key]) for key, row in tables.rows.items()}, **tables.earlier}
-    shown: dict[Cell, int] = {}
-    least: dict[Cell, int] = {}
-    rates = {}
+    ranges: dict[Cell, Range] = {}
+    shares: dict[RowKey, tuple[float, float]] = {}
     for key, (row, level) in published.items():
         for figure in FIGURES:
-            if figure in _TELLS[level]:
-                shown[key, figure] = row[figure]
-            else:
-                # Zeros are always shown, so that what is suppressed is 1 at least.
-                least[key, figure] = min(1, row[figure])
-        rate = row.rate if level == "rate" else None
-        if rate is not None:
-            rates[key] = possible(rate, row.n)
-    return Knowledge(tuple(published), shown, least, rates, tuple(tables.sums), _held(tables))
+            ranges[key, figure] = _told(row, level, figure)
+        if level == "rate" and row.rate is not None:
+            found = possible(row.rate, row.n)
+            low, high = ranges[key, "n"]
+            ranges[key, "n"] = max(low, found.least), min(high, found.most)
+            shares[key] = found.low, found.high
+    return Knowledge(ranges, shares)
 
 
-def _held(tables: Tables) -> tuple[tuple[Cell, Cell], ...]:
-    """Pairs of `nested` that are so by the true counts: after a correction a reader knows better than to suppose it."""
-    return tuple((part, whole) for part, whole in tables.nested if tables[part] <= tables[whole])
-
-
-def _first(row: Row) -> Level:
-    if small(row.n):
-        return "nothing"
-    return "total" if small(row.late) or small(row.in_time) else "counts"
-
-
-def _lower(row: Row, level: Level) -> Level:
-    """The next level down: counts, then the share where it may be shown, then nothing."""
-    return "rate" if level == "counts" and row.rate is not None else "nothing"
-
-
-def _tells(tables: Tables, levels: Mapping[RowKey, Level], cell: Cell) -> bool:
-    row, figure = cell
-    level = levels[row] if row in levels else tables.earlier[row][1]
-    return figure in _TELLS[level]
-
-
-def _part_near_counts(tables: Tables, levels: Levels) -> None:
-    """Of two shown counts that differ by 1 to 10, the less important one goes."""
-    place = {key: number for number, key in enumerate(tables.rows)}
-    for one, other in tables.near_counts:
-        if all(_tells(tables, levels, cell) for cell in (one, other)):
-            gives_way = max((one[0], other[0]), key=lambda key: place.get(key, -1))
-            if gives_way in levels:
-                levels[gives_way] = _lower(tables.rows[gives_way], levels[gives_way])
-
-
-def _complement(tables: Tables, levels: Levels) -> None:
-    """Until no sum has one withheld term alone, withhold the smallest other one that is not 0."""
-    changed = True
-    while changed:
-        changed = False
-        for whole, parts in tables.sums:
-            for figure in FIGURES:
-                terms = [(term, figure) for term in (whole, *parts) if term in levels]
-                hidden = [cell for cell in terms if not _tells(tables, levels, cell)]
-                if len(hidden) != 1 or len(terms) < 2:
-                    continue
-                partner = _smallest(tables, [row for row, _ in terms[1:]], levels, figure) or _smallest(
-                    tables, [row for row, _ in terms], levels, figure
-                )
-                if partner is not None:
-                    levels[partner] = _lower(tables.rows[partner], levels[partner])
-                    changed = True
-
-
-def _smallest(tables: Tables, rows: Iterable[RowKey], levels: Levels, figure: Figure) -> RowKey | None:
-    """The smallest row that shows the figure, and not as 0; of equal ones the first by name."""
-    showing = [row for row in rows if _tells(tables, levels, (row, figure)) and tables.rows[row][figure] > 0]
-    return min(showing, key=lambda row: (tables.rows[row][figure], row)) if showing else None
-
-
-def _give_way(tables: Tables, levels: Levels, target: Target) -> list[RowKey]:
-    """Take one row a level down for an exposed count, and name it; none when there is none left."""
-    place = {key: number for number, key in enumerate(tables.rows)}
-    own = {row for row, _ in target}
-    for rows in (_beside(tables, target), _around(tables, target), list(tables.rows)):
-        for tells_counts in (True, False):
-            open_ = [row for row in rows if levels[row] not in ("nothing", "missing")]
-            open_ = [row for row in open_ if bool(_TELLS[levels[row]]) is tells_counts and tables.rows[row].n > 0]
-            if open_:
-                chosen = min(open_, key=lambda row: (row in own, tables.rows[row].n, -place[row]))
-                levels[chosen] = _lower(tables.rows[chosen], levels[chosen])
-                return [chosen]
-    return []
-
-
-def _beside(tables: Tables, target: Target) -> list[RowKey]:
-    """The target's own rows, and those beside them."""
-    own = [row for row, _ in target]
-    beside = [other for row in own for other in tables.beside.get(row, ())]
-    return [*(row for row in own if row in tables.rows), *beside]
-
-
-def _around(tables: Tables, target: Target) -> list[RowKey]:
-    """Those, and the rows that they are linked with, beside which others stand, too."""
-    beside = _beside(tables, target)
-    linked = [other for row in [*(row for row, _ in target), *beside] for other in tables.linked.get(row, ())]
-    return [*beside, *linked, *(other for row in linked for other in tables.beside.get(row, ()))]
+def _told(row: Row, level: Level, figure: Figure) -> Range:
+    """The least and the most that a count can be by what its own row says."""
+    count = row[figure]
+    if level == "counts" or (level == "total" and figure == "n"):
+        return count, count
+    if count == 0:
+        # That it is hidden doesn't say so: small counts are hidden by their tables, too.
+        return 0, ANY
+    if level != "rate":
+        # Zeros are always shown, so that what is suppressed is 1 at least.
+        return 1, ANY
+    return size_band(count) if figure == "n" else (THRESHOLD + 1, ANY)

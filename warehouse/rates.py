@@ -18,6 +18,12 @@ import numpy as np
 HALF = 0.005
 _Z = 1.959963984540054
 _FIVE = 5
+#: Steps of shares still waiting; a step holds 11 infants at least.
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
+#: A median is told from 22 infants on, and its interval from 44: 11 on either side, and in each quarter.
+MEDIAN_FROM, MEDIAN_INTERVAL_FROM = 22, 44
+#: From how many infants on something is told more finely than of fewer.
+_FINER_FROM = (11, MEDIAN_FROM, MEDIAN_INTERVAL_FROM, *(round(11 / step) for step in reversed(_STEPS)))
 #: Numbers of infants that are tried go up to this multiple of the group's own; none fits beyond it but by no limit.
 _REACH = 8
 
@@ -79,7 +85,13 @@ def _rounded(share: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.n
     )
 
 
+def size_band(n: int) -> tuple[float, float]:
+    """Numbers of infants, 11 and more, whose days and shares still waiting are told as finely as those of `n`."""
+    low = max((edge for edge in _FINER_FROM if edge <= n), default=1)
+    return low, min((edge - 1 for edge in _FINER_FROM if edge > n), default=inf)
+
+
 def coarse(share: float, n: int) -> float:
     """A share rounded to steps that are 11 infants wide at least: 1, 2, 5, 10, 20, 25 or 50 percent, and 100."""
-    step = next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5) if s * n >= 11), 1.0)
+    step = next((s for s in _STEPS if s * n >= 11), 1.0)
     return round(floor(share / step + 0.5) * step, 2)
