@@ -122,10 +122,6 @@ class Episode:
     def eligible(self) -> bool:
         return any(visit.eligible for visit in self.visits)
 
-    @property
-    def hospital(self) -> bool:
-        return any(visit.hospital for visit in self.visits)
-
 
 def read_visit(resource: Resource, chart: Chart) -> Visit | None:
     """The Encounter as a visit; None when it did not take place or has no start."""
@@ -159,8 +155,8 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
         (*concepts, *encounter_diagnosis_concepts(body)),
         frozenset(target for target in targets if target),
         _contact(resource, when, chart),
-        _from_elsewhere(stay),
-        bool(_codes(stay.get("dischargeDisposition")) & _LEFT_FOR_ELSEWHERE),
+        bool(stay) and _from_elsewhere(stay),
+        bool(stay) and bool(_codes(stay.get("dischargeDisposition")) & _LEFT_FOR_ELSEWHERE),
     )
 
 
@@ -208,7 +204,8 @@ def _contact(resource: Resource, when: DateRange, chart: Chart) -> Contact | Non
     kinds = objs(body.get("type"))
     services = service_types(body)
     about = words_of([*kinds, *(concept for concept, _ in services)])
-    if ("eeg" in chart.roles_of(kinds) or neurology.names_eeg(about)) and not neurology.about_a_person(about):
+    roles = chart.roles_of(kinds)
+    if ("eeg" in roles or neurology.names_eeg(about)) and not neurology.about_a_person(about):
         return None  # an EEG, or its interpretation, is no visit
     ambiguous = False
     for participant, actor in encounter_participants(body):
@@ -221,7 +218,7 @@ def _contact(resource: Resource, when: DateRange, chart: Chart) -> Contact | Non
     certainty = _service(services, resource, chart) or _place(resource, chart)
     if certainty:
         return Contact(certainty[0], certainty[1], when)
-    if "admission_neurology" in chart.roles_of(kinds):
+    if "admission_neurology" in roles:
         return Contact("M5.4", "coded", when)
     if neurology.names_neurology(words_of(kinds)):
         return Contact("M5.4", "text", when)

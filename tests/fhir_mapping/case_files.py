@@ -129,6 +129,10 @@ def _got(name: str, mapped: MappedInfant, record: Json, flags: set[str], wanted:
         return {key: mapped.attributes.get(key) for key in wanted}
     if name == "events":
         return {key: _event(mapped, key) for key in wanted}
+    if name in {"certainty", "detail"}:  # of the event of a milestone
+        return {
+            key: next((getattr(item, name) for item in mapped.events if item.milestone == key), None) for key in wanted
+        }
     if name == "links":
         return [[link.referral, link.visit, link.certainty] for link in mapped.links]
     got = record.get(name, "no such column" if record else f"no row ({mapped.excluded})")
