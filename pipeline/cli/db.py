@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +14,8 @@ from pipeline.cli.console import out
 from pipeline.cli.context import settings_of
 
 app = typer.Typer(
-    help="The warehouse's schema: upgrade, hash, rotate the key of the keyed hashes.", no_args_is_help=True
+    help="The warehouse's database: upgrade, hash, psql and backups, rotate the key of the keyed hashes.",
+    no_args_is_help=True,
 )
 
 
@@ -37,6 +41,28 @@ def content_hash(context: typer.Context) -> None:
 
     with open_warehouse(settings_of(context)) as engine:
         typer.echo(warehouse_hash(engine))
+
+
+@app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def execute(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(help="psql, pg_dump, pg_restore ... with its own options.")],
+    role: Annotated[str | None, typer.Option("--role", help="Role to take, such as iess_analyst.")] = None,
+) -> None:
+    """Run psql, pg_dump or the like on the warehouse, the embedded one too; ends with its exit code."""
+    from pipeline.database import client_environment
+
+    with client_environment(settings_of(context), role=role) as environment:
+        program = shutil.which(command[0], path=environment["PATH"])
+        if program is None:
+            raise typer.BadParameter(f"no program of that name: {command[0]}")
+        # Ctrl-C is the program's: psql stops a query by it, and the server must outlive that.
+        former = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            ended = subprocess.run([program, *command[1:]], env=environment, check=False)  # noqa: S603
+        finally:
+            signal.signal(signal.SIGINT, former)
+    raise typer.Exit(ended.returncode if ended.returncode >= 0 else 128 - ended.returncode)
 
 
 @app.command("deprivation")
