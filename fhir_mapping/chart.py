@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fhir_mapping.dates import DateRange, add_months
 from fhir_mapping.elements import Unreadable, date_at, obj, objs, text
@@ -48,6 +48,7 @@ class Chart:
         self.future_visits: set[str] = set()  # ids of encounters after the horizon
         self.quarantined: dict[tuple[str, str], Quarantined] = {}
         self.patients: tuple[Resource, ...] = (record.patient, *record.merged)
+        self.specialties: dict[int, tuple[Resource, Any]] = {}  # by identity; see `neurology`
         self.birth = self._birth()
 
     def _birth(self) -> DateRange | None:
@@ -200,11 +201,11 @@ class Chart:
 
     def roles_of(self, concepts: Iterable[Json]) -> frozenset[str]:
         """The roles of every coding of the concepts."""
-        found: set[str] = set()
+        found: frozenset[str] = frozenset()
         for concept in concepts:
             for coding in objs(concept.get("coding")):
                 found |= self.codes.roles(text(coding.get("system")), text(coding.get("code")))
-        return frozenset(found)
+        return found
 
     def knows_a_system_of(self, concept: Json) -> bool:
         """Whether a coding of the concept is in a system that the value sets know: its words don't stand alone."""

@@ -50,7 +50,7 @@ def _grouped(resources: Sequence[Resource]) -> tuple[list[int], list[_Item]]:
     for resource in resources:
         seen: list[bytes] = []
         group = None
-        for digest in likenesses(resource.body):
+        for digest in likenesses(resource.text):
             group = known.get(digest)
             if group is not None:
                 break

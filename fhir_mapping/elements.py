@@ -32,8 +32,13 @@ def obj(value: object) -> Json:
 
 def objs(value: object) -> list[Json]:
     """The objects of a list. A single object where a list belongs (a common slip) counts as a list of one."""
+    if value is None:
+        return []
     if isinstance(value, list):
-        return [item for item in value if isinstance(item, dict)]
+        for item in value:
+            if not isinstance(item, dict):
+                return [item for item in value if isinstance(item, dict)]
+        return value  # as it is, not copied: rules ask this some 300 times an infant
     return [value] if isinstance(value, dict) else []
 
 

@@ -16,6 +16,7 @@ from fhir_mapping.index import Place
 from fhir_mapping.line_map import Line, LineMap
 from fhir_mapping.lines import Entry, Fault, read, text_at
 from fhir_mapping.model import Resource
+from fhir_source.source import CODED_TYPES
 
 
 class FoundFault(NamedTuple):
@@ -93,6 +94,11 @@ class FetchedResource(Resource):
         body = self.__dict__["body"] = orjson.loads(self._text)
         return body
 
+    @property
+    def text(self) -> bytes | None:
+        """As it came; written anew where a writer put blanks after names."""
+        return super().text if b'": ' in self._text else self._text
+
     def release(self) -> None:
         if "_text" in self.__dict__:
             self.__dict__.pop("body", None)
@@ -111,7 +117,8 @@ def resource_of(entry: Entry, file: str, line: int) -> Resource:
         line=line,
         sha256=entry.sha256,
     )
-    _ = resource.owners, resource.targets
+    if resource.type not in CODED_TYPES:  # most of these are passed over, for no rule reads them
+        _ = resource.owners, resource.targets
     resource.__dict__["_text"] = entry.text
     resource.release()
     return resource

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 #: `type` in the ledger of a line that doesn't name a FHIR type.
 UNKNOWN = "unknown"
 _OWNER_ELEMENTS = ("subject", "patient", "beneficiary", "for")
+_OWN_ELEMENT = {"Coverage": "beneficiary", "RelatedPerson": "patient", "Task": "for"}
 _MESSAGES = {
     "not_utf8": "the line is not UTF-8",
     "not_json": "the line is not JSON",
@@ -163,13 +164,15 @@ def owners_of(body: Json) -> tuple[str, ...]:
     if kind == "Appointment":
         return _taking_part(body)
     own = owner_element(str(kind))
+    if found := _owner(body.get(own), "Patient"):
+        return found
     others = (name for name in _OWNER_ELEMENTS if name != own)
-    return next((found for name in (own, *others) if (found := _owner(body.get(name), "Patient"))), ())
+    return next((found for name in others if (found := _owner(body.get(name), "Patient"))), ())
 
 
 def owner_element(kind: str) -> str:
     """The element that names the Patient of a resource of this type."""
-    return {"Coverage": "beneficiary", "RelatedPerson": "patient", "Task": "for"}.get(kind, "subject")
+    return _OWN_ELEMENT.get(kind, "subject")
 
 
 def _taking_part(appointment: Json) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
 from fhir_mapping.lines import owners_of
 from fhir_mapping.references import Target, targets_of
 from fhir_source.source import FhirVersion
@@ -75,6 +77,14 @@ class Resource:
     @property
     def reference(self) -> str:
         return f"{self.type}/{self.id}"
+
+    @property
+    def text(self) -> bytes | None:
+        """The body as compact JSON; None when it has none (an integer of more than 64 bits, nested too deep)."""
+        try:
+            return orjson.dumps(self.body)
+        except (orjson.JSONEncodeError, RecursionError):
+            return None
 
     def release(self) -> None:
         """Let go of the parsed body, if it can be had again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from fhir_mapping.chart import words_of
@@ -16,7 +17,7 @@ from fhir_mapping.elements import obj, objs, text
 from fhir_mapping.releases import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from fhir_mapping.chart import Chart
     from fhir_mapping.elements import Json
@@ -40,6 +41,7 @@ _TEST = re.compile(
 )
 
 
+@lru_cache(maxsize=1 << 12)
 def names_neurology(words: str) -> bool:
     """Whether a name or text means neurology: allowed, and not one of its neighbours."""
     return bool(_ALLOW.search(words)) and not _DENY.search(words)
@@ -50,6 +52,7 @@ def names_other_specialty(words: str) -> bool:
     return bool(_DENY.search(words))
 
 
+@lru_cache(maxsize=1 << 12)
 def names_eeg(words: str) -> bool:
     return bool(_EEG.search(words)) and not _ECG.search(words)
 
@@ -92,8 +95,10 @@ def of_concepts(concepts: Iterable[Json], chart: Chart) -> Specialty:
 
 def of_name(resource: Resource | None, chart: Chart) -> Specialty:
     """By the type, specialty and name of an Organization, Location or HealthcareService."""
-    if resource is None:
-        return UNKNOWN
+    return UNKNOWN if resource is None else _once(resource, chart, _of_name)
+
+
+def _of_name(resource: Resource, chart: Chart) -> Specialty:
     body = resource.body
     concepts = [*objs(body.get("specialty")), *objs(body.get("type"))]
     roles = chart.roles_of(concepts)
@@ -103,6 +108,14 @@ def of_name(resource: Resource | None, chart: Chart) -> Specialty:
     if names_neurology(words) and not names_eeg(words):
         return Specialty("neurology", "text")
     return Specialty("other", "text") if objs(body.get("specialty")) or "specialty_other" in roles else UNKNOWN
+
+
+def _once(resource: Resource, chart: Chart, judge: Callable[[Resource, Chart], Specialty]) -> Specialty:
+    """What is found of a resource: an infant meets the same people and places at one visit after another."""
+    known = chart.specialties.get(id(resource))
+    if known is None:
+        known = chart.specialties[id(resource)] = (resource, judge(resource, chart))
+    return known[1]
 
 
 def of_actor(reference: object, holder: Resource, chart: Chart) -> Specialty:
@@ -117,9 +130,9 @@ def of_actor(reference: object, holder: Resource, chart: Chart) -> Specialty:
             return Specialty("neurology", "text")
         return UNKNOWN
     if actor.type == "PractitionerRole":
-        return of_role(actor, chart)
+        return _once(actor, chart, of_role)
     if actor.type == "Practitioner":
-        return of_practitioner(actor, chart)
+        return _once(actor, chart, of_practitioner)
     return of_name(actor, chart)
 
 
@@ -141,7 +154,7 @@ def of_practitioner(practitioner: Resource, chart: Chart) -> Specialty:
     roles = [
         role for role in chart.roles_by_practitioner.get(practitioner.id, ()) if role.body.get("active") is not False
     ]
-    found = [of_role(role, chart) for role in roles]
+    found = [_once(role, chart, of_role) for role in roles]
     verdicts = {item.verdict for item in found} - {"unknown"}
     if verdicts == {"neurology"}:
         return found[0] if found[0].verdict == "neurology" else Specialty("neurology")

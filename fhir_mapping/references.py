@@ -108,8 +108,12 @@ def targets_of(body: dict[str, Any]) -> frozenset[Target]:
     by_identifier = b'"identifier":{' in text or b"\\" in text
     if by_identifier or "reference" in body or text.count(b'"resourceType"') > 1:
         return frozenset(targets_in(body))
-    literals = (literal.decode() for literal in set(_LITERAL.findall(text)))
-    return frozenset(found for literal in literals if (found := reference_target({"reference": literal})))
+    return frozenset(filter(None, map(_literal_target, set(_LITERAL.findall(text)))))
+
+
+@lru_cache(maxsize=1 << 16)
+def _literal_target(literal: bytes) -> Target | None:
+    return reference_target({"reference": literal.decode()})
 
 
 def targets_in(element: object) -> Iterator[Target]:

@@ -104,6 +104,12 @@ def shared_targets(resources: Iterable[Resource]) -> set[Target]:
     }
 
 
+def _last(versions: Sequence[Resource]) -> Resource:
+    """The newest of the versions of a resource; of equals the one that stands last."""
+    ages = [(age_key(one.last_updated, one.version_id), position) for position, one in enumerate(versions)]
+    return versions[max(ages)[1]]
+
+
 class _Selecting:
     """One selection under way: an index, and the resources that have been brought so far."""
 
@@ -151,17 +157,19 @@ class _Selecting:
         if not readable:
             self._scan.tally.different[key[0]] -= 1
             return None
-        last = max(range(len(readable)), key=lambda n: (age_key(readable[n].last_updated, readable[n].version_id), n))
-        if self._is_deleted(readable[last]):
+        last = readable[0] if len(readable) == 1 else _last(readable)
+        if self._is_deleted(last):
             self._scan.tally.deleted[key[0]] += 1
             return None
-        return readable[last]
+        return last
 
     def _is_deleted(self, resource: Resource) -> bool:
         """A resource that was updated after its deletion has been made again, and stays."""
+        told = self._deletions.get((resource.type, resource.id))
+        if not told:
+            return False
         updated = instant_of(resource.last_updated)
-        moments = map(instant_of, self._deletions.get((resource.type, resource.id), ()))
-        return any(when is None or updated is None or updated <= when for when in moments)
+        return any(when is None or updated is None or updated <= when for when in map(instant_of, told))
 
     # -- finding the cohort ---------------------------------------------------------------------------------------
 
@@ -232,7 +240,7 @@ class _Selecting:
         own = [
             resource
             for resource in self._bring(self._index.owned(owners, _COMPARTMENT))
-            if owners.intersection(resource.owners) and self._is_read(resource)
+            if self._is_read(resource) and owners.intersection(resource.owners)
         ]
         others = self._bring_keys(self._keys_of(beside) | self._roles_of(beside))
         chosen = {(resource.type, resource.id): resource for resource in (*patients, *own, *others)}
@@ -252,7 +260,13 @@ class _Selecting:
 
     def _is_read(self, resource: Resource) -> bool:
         """See `observations.is_read`; the body is parsed for no other type than those."""
-        return resource.type not in CODED_TYPES or is_read(resource.body, self._codes)
+        if resource.type not in CODED_TYPES:
+            return True
+        read = is_read(resource.body, self._codes)
+        if read:
+            _ = resource.owners, resource.targets  # while the body is there
+        resource.release()
+        return read
 
     def _referenced(self, resources: Sequence[Resource]) -> list[Resource]:
         """Practitioners, their roles, organizations, places and medicines that the resources lead to."""

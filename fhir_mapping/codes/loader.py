@@ -71,7 +71,7 @@ class Codes:
         self._families: dict[str, list[tuple[str, list[CodeRow]]]] = {}
         self._ranges: dict[str, list[tuple[int, int, CodeRow]]] = defaultdict(list)
         self._index()
-        self._cache: dict[tuple[str, str], tuple[CodeRow, ...]] = {}
+        self._cache: dict[tuple[str, str], tuple[tuple[CodeRow, ...], frozenset[str]]] = {}
         digest = hashlib.sha256(repr(sorted(map(repr, self.rows))).encode()).hexdigest()[:8]
         self.version = f"{SET_VERSION}+{digest}"
 
@@ -99,12 +99,18 @@ class Codes:
 
     def rows_of(self, system: str, code: str) -> tuple[CodeRow, ...]:
         """The rows that a coding matches; empty for an unknown system or code."""
+        return self._known(system, code)[0]
+
+    def _known(self, system: str, code: str) -> tuple[tuple[CodeRow, ...], frozenset[str]]:
+        """The rows of a coding, and their roles."""
         key = (system, code)
         found = self._cache.get(key)
         if found is None:
             if len(self._cache) > 200_000:  # a site's own codes are without number; the cache is not
                 self._cache.clear()
-            found = self._cache[key] = self._find(system, code)
+            rows = self._find(system, code)
+            roles = frozenset(row.role for row in rows if row.role != WITHDRAWN) if rows else _NO_ROLES
+            found = self._cache[key] = (rows, roles)
         return found
 
     def _find(self, system: str, code: str) -> tuple[CodeRow, ...]:
@@ -139,8 +145,7 @@ class Codes:
 
     def roles(self, system: str, code: str) -> frozenset[str]:
         """What a coding means: the roles of every row that it matches."""
-        rows = self.rows_of(system, code)
-        return frozenset(row.role for row in rows if row.role != WITHDRAWN) if rows else _NO_ROLES
+        return self._known(system, code)[1]
 
     def valid_on(self, system: str, code: str, day: date) -> bool:
         """Whether the code was in use on that day (a code without limits always is)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fhir_mapping.conformance import paths_of_faults, verdicts
+from fhir_mapping.fetch import LineReader
+from fhir_mapping.files import find_files
+from fhir_mapping.index import Place
 from fhir_mapping.model import Resource
 from fhir_source.source import FhirVersion
 from tests.fhir_mapping.case_files import scenes
@@ -103,7 +108,8 @@ def test_verdicts_by_likeness_are_the_verdicts_of_the_models(data: st.DataObject
         assert found == [paths_of_faults(one["resourceType"], one, version) for one in alike]
 
 
-def test_like_resources_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def judged_bodies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the resources that a model will be asked about."""
     asked: list[str] = []
 
     def counted(kind: str, body: dict[str, Any], version: FhirVersion) -> tuple[str, ...]:
@@ -111,8 +117,28 @@ def test_like_resources_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None
         return paths_of_faults(kind, body, version)
 
     monkeypatch.setattr("fhir_mapping.conformance.paths_of_faults", counted)
+    return asked
+
+
+def test_like_resources_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = judged_bodies(monkeypatch)
     visits = [{**R4_VISIT, "id": f"v{n}", "period": {"start": f"2024-01-{n:02}"}} for n in range(1, 32)]
     odd = {**R4_VISIT, "id": "odd", "period": {"start": "2024-01-32"}}
     found = verdicts([Resource("Encounter", body["id"], "", "", body) for body in [*visits, odd]], "R4")
     assert asked == ["v1", "odd"]
     assert [bool(verdict.paths) for verdict in found] == [False] * 31 + [True]
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_like_lines_are_judged_once_however_they_are_spaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str]
+) -> None:
+    visits = [{**R4_VISIT, "id": f"v{n}", "period": {"start": f"2024-01-{n:02}"}} for n in range(1, 9)]
+    bodies = [*visits, {**R4_VISIT, "id": "odd", "period": {"start": "2024-01-32"}}, {**R4_VISIT, "id": "x y"}]
+    (tmp_path / "a.ndjson").write_text("\n".join(json.dumps(body, separators=separators) for body in bodies))
+    reader = LineReader(find_files(tmp_path), {})
+    found = list(reader.fetch(Place(0, line, -1) for line in range(1, len(bodies) + 1)).resources.values())
+    asked = judged_bodies(monkeypatch)
+    expected = [paths_of_faults("Encounter", body, "R4") for body in bodies]
+    assert [verdict.paths for verdict in verdicts(found, "R4")] == expected
+    assert asked == ["v1", "odd", "x y"]

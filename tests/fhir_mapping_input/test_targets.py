@@ -17,7 +17,8 @@ from tests.fhir_mapping.case_files import scenes
 from tests.fhir_mapping.mangling import places, put
 from tests.fhir_mapping_input.input_folders import infant, of, resource, write
 
-BODIES = [body for scene in scenes() for body in scene.resources]
+#: Those with an element to put a reference in.
+BODIES = [body for scene in scenes() for body in scene.resources if body.keys() - {"resourceType", "id"}]
 #: Forms of references, and what only looks like one.
 FORMS: list[Any] = [
     of("1"),
