@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CaseRole = Literal["definite", "probable", "ambiguous", "late_onset", "text", "none"]
 
 ASSERTED_DATE = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate"
+#: Of a reason only: as a Condition it is neither case nor concern, and its words (bronchospasm) tell of none.
+OTHER_STEROID_USE = "other_steroid_use"
 _REJECTED = frozenset({"entered-in-error", "refuted"})
 _SUSPECTED = frozenset({"unconfirmed", "provisional", "differential"})
 #: Free text that names the syndrome itself; "spasm" alone is unusable (bronchospasm, pylorospasm, carpopedal spasm).
@@ -71,7 +73,7 @@ def read_diagnosis(resource: Resource, chart: Chart) -> Diagnosis | None:
     if verification & _REJECTED:
         return None
     concept = concept_of(body.get("code"))
-    roles = chart.roles_of([concept])
+    roles = chart.roles_of([concept]) - {OTHER_STEROID_USE}
     words = words_of([concept])
     case = _case(roles, concept, chart)
     if not roles and case == "none":

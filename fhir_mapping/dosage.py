@@ -66,6 +66,11 @@ class Amount:
     days: float = 0.0
     times: float = 1.0  # of one administration: how often a day its dosage says that it is due
 
+    @property
+    def told(self) -> bool:
+        """Whether anything is known of it."""
+        return bool(self.mg_per_day or self.mg_per_kg_day or self.days)
+
     def as_due(self) -> Amount:
         """The day's amount when one administration is repeated as often as its dosage says ("10 mg QID")."""
         return Amount(self.mg_per_day * self.times, self.mg_per_kg_day * self.times, self.days)

@@ -11,7 +11,7 @@ from fhir_mapping.chart import Milestone, words_of
 from fhir_mapping.dosage import Amount
 from fhir_mapping.elements import concept_of, objs, status
 from fhir_mapping.facts import first_of
-from fhir_mapping.treatments import FIRST_LINE, drug_of, medicine_of
+from fhir_mapping.treatments import FIRST_LINE, course_of, drug_of, medicine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from fhir_mapping.dates import DateRange
     from fhir_mapping.facts import Facts
     from fhir_mapping.model import Resource
-    from fhir_mapping.treatments import Course
+    from fhir_mapping.treatments import Course, Dose
 
 _ORDERABLE = ("MedicationRequest", "MedicationAdministration", "MedicationDispense", "MedicationStatement")
 _STEROID_WINDOW = (-1, 60)  # days around the diagnosis or EEG
+_LONG_DAYS = 10  # on which it was given: as long as a supply that counts
 _IESS_REASON = frozenset({"iess_definite", "iess_text"})
 _REFUSED_TEXT = re.compile(r"refus|declin|object|against medical advice", re.IGNORECASE)
 
@@ -51,40 +52,56 @@ def treatment_of(facts: Facts, cases: Sequence[DatedCase], eeg_dates: Sequence[D
     first_line: list[Milestone] = []
     every: list[Milestone] = []
     for course in facts.courses:
-        rule = is_first_line(course, anchors, case_ids)
-        if rule is not None:
-            first_line.append(_start(course, rule))
-        if rule is not None or course.drug != "oral_steroid":
+        counted = first_line_of(course, anchors, case_ids)
+        if counted is not None:
+            first_line.append(replace(counted[0].start, rule=counted[1]))
+        if counted is not None or course.drug != "oral_steroid":
             if starts_of_newborn(course, chart.counts_from):
                 chart.flags.add("newborn_treatment")
             else:
-                every.append(_start(course, course.start.rule))
+                every.append((counted[0] if counted else course).start)
     chosen = first_of(first_line)
     earlier = {item.detail for item in every if chosen is not None and item.when.high < chosen.when.low}
     return Treatment(chosen, first_of(every), len(earlier - {chosen.detail if chosen else ""}))
 
 
-def _start(course: Course, rule: str) -> Milestone:
-    start = course.start
-    return Milestone(start.when, start.resource, rule, start.certainty, course.drug)
-
-
-def is_first_line(course: Course, anchors: Sequence[DateRange], cases: frozenset[tuple[str, str]]) -> str | None:
-    """The rule by which a course is first-line, or None.
+def first_line_of(
+    course: Course, anchors: Sequence[DateRange], cases: frozenset[tuple[str, str]]
+) -> tuple[Course, str] | None:
+    """(the course as far as it is first-line, the rule by which it is), or None.
 
     ACTH and vigabatrin always are. An oral steroid is when its reason is IESS, or when it starts from 1 day before to
     60 days after an IESS diagnosis or EEG (`anchors`) at a high dose or for long: otherwise it is for croup or asthma.
+    What was given for croup a week before spasms were treated is no part of their treatment: the course begins with
+    the first dose that counts by itself.
     """
     if course.drug not in FIRST_LINE:
         return None
     if course.drug != "oral_steroid":
-        return course.start.rule
-    for dose in course.doses:
-        if dose.reason_roles & _IESS_REASON or dose.reason_conditions & cases:
-            return f"{course.start.rule}a"
-    if not any(_near(course.start.when, anchor) for anchor in anchors):
-        return None
-    return f"{course.start.rule}b" if _high_dose(course) else None
+        return course, course.start.rule
+
+    def near(when: DateRange) -> bool:
+        return any(_near(when, anchor) for anchor in anchors)
+
+    def for_spasms(dose: Dose) -> bool:
+        return bool(dose.reason_roles & _IESS_REASON or dose.reason_conditions & cases)
+
+    by_day = _given_by_day(course)
+    if not (len(by_day) >= _LONG_DAYS and near(course.start.when)):
+        counted = [dose for dose in course.doses if for_spasms(dose) or (near(dose.when) and _is_high(dose, by_day))]
+        if not counted:
+            return None
+        begun = min(dose.when.sort_key for dose in counted)
+        course = course_of(
+            course.drug,
+            [
+                dose
+                for dose in course.doses
+                if dose.when.sort_key >= begun or (near(dose.when) and not dose.amount.told)
+            ],
+        )
+    letter = "a" if any(for_spasms(dose) for dose in course.doses) else "b"
+    return course, f"{course.start.rule}{letter}"
 
 
 def _near(start: DateRange, anchor: DateRange) -> bool:
@@ -92,21 +109,24 @@ def _near(start: DateRange, anchor: DateRange) -> bool:
     return latest_days >= _STEROID_WINDOW[0] and earliest_days <= _STEROID_WINDOW[1]
 
 
-def _high_dose(course: Course) -> bool:
+def _given_by_day(course: Course) -> dict[date, Amount]:
+    """What was given on each day, summed: four doses of 10 mg are 40 mg a day."""
     by_day: dict[date, Amount] = {}
     for dose in course.doses:
         if dose.level == 0:
-            if dose.amount.as_due().high_dose():
-                return True
             sofar = by_day.get(dose.when.low, Amount())
             by_day[dose.when.low] = replace(
                 sofar,
                 mg_per_day=sofar.mg_per_day + dose.amount.mg_per_day,
                 mg_per_kg_day=sofar.mg_per_kg_day + dose.amount.mg_per_kg_day,
             )
-        elif dose.amount.high_dose():
-            return True
-    return len(by_day) >= 10 or any(amount.high_dose() for amount in by_day.values())
+    return by_day
+
+
+def _is_high(dose: Dose, by_day: dict[date, Amount]) -> bool:
+    if dose.level == 0:
+        return dose.amount.as_due().high_dose() or by_day[dose.when.low].high_dose()
+    return dose.amount.high_dose()
 
 
 def starts_of_newborn(course: Course, counts_from: date | None) -> bool:

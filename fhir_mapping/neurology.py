@@ -35,6 +35,7 @@ _EEG = re.compile(r"\bv?eegs?\b|electroenceph", re.IGNORECASE)
 _ECG = re.compile(r"\be[ck]g\b|electrocardio", re.IGNORECASE)
 #: Words that make a text about an EEG or a test a request for a person's opinion.
 _PERSON = re.compile(r"refer|consult|clinic|visit|follow|appointment|evaluat", re.IGNORECASE)
+_REFERRAL = re.compile(r"refer|consult|\bref\b", re.IGNORECASE)
 #: Tests that carry "epilepsy" in their names: a gene panel is no referral.
 _TEST = re.compile(
     r"panel|\bgenes?\b|sequenc|exome|\bmri\b|\bct\b|\bpet\b|scan|\blevel\b|educat|\blab\b", re.IGNORECASE
@@ -55,6 +56,11 @@ def names_other_specialty(words: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def names_eeg(words: str) -> bool:
     return bool(_EEG.search(words)) and not _ECG.search(words)
+
+
+def names_referral(words: str) -> bool:
+    """Whether a text asks for a person: "Ambulatory referral to", "AMB REF TO", "Consult to"."""
+    return bool(_REFERRAL.search(words))
 
 
 def about_a_person(words: str) -> bool:

@@ -10,7 +10,7 @@ from fhir_mapping.chart import words_of
 from fhir_mapping.conditions import reason_roles
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.elements import Unreadable, concept_of, date_at, obj, objs, status, text
-from fhir_mapping.releases import order_details, reasons, request_code
+from fhir_mapping.releases import order_details, reasons, request_code, task_performers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,7 +138,7 @@ def _aim(resource: Resource, chart: Chart) -> tuple[Aim, Evidence]:
     asks_for_someone = "referral_generic" in roles or neurology.about_a_person(words) or not (words or roles)
     if found.verdict == "other" and asks_for_someone:
         return "other", "specialty"
-    elsewhere = "referral_generic" not in roles and ("refer" in words or "consult" in words)
+    elsewhere = "referral_generic" not in roles and neurology.names_referral(words)
     return ("other", "text") if elsewhere else ("none", "text")
 
 
@@ -275,8 +275,9 @@ def read_task(resource: Resource, chart: Chart) -> ReferralTask | None:
     if status(body) in _NO_TASK or status(body, "intent") in {"proposal", "plan", "option"}:
         return None
     named = [*_named_orders(body.get("focus"), resource, chart), *_named_orders(body.get("basedOn"), resource, chart)]
-    performers = [neurology.of_concepts([item], chart) for item in objs(body.get("performerType"))]
-    performers += [neurology.of_actor(item, resource, chart) for item in objs(body.get("owner"))]
+    concepts, actors = task_performers(body)
+    performers = [neurology.of_concepts([item], chart) for item in concepts]
+    performers += [neurology.of_actor(item, resource, chart) for item in actors]
     words = f"{words_of([concept_of(body.get('code'))])} ; {text(body.get('description'))}"
     own = any(item.verdict == "neurology" for item in performers) or neurology.names_neurology(words)
     if not named and not own:

@@ -118,6 +118,14 @@ def order_details(body: Json) -> Iterator[Json]:
                 yield obj(parameter["valueCodeableConcept"])
 
 
+def task_performers(body: Json) -> tuple[list[Json], list[Json]]:
+    """(kinds of performer, References) of a Task: R4 performerType, R5 requestedPerformer, and the owner of both."""
+    asked = objs(body.get("requestedPerformer"))
+    concepts = [obj(item["concept"]) for item in asked if "concept" in item]
+    actors = [reference_of(item) for item in asked if "reference" in item]
+    return objs(body.get("performerType")) + concepts, actors + objs(body.get("owner"))
+
+
 def payors(body: Json) -> list[Json]:
     """References to who pays: R4 Coverage.payor, R5 Coverage.insurer and paymentBy."""
     named = objs(body.get("payor")) + objs(body.get("insurer"))

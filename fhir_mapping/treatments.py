@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from fhir_mapping.chart import Milestone, words_of
-from fhir_mapping.conditions import reason_roles
+from fhir_mapping.conditions import OTHER_STEROID_USE, reason_roles
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.dosage import Amount, amount_of, given_mg, is_local
 from fhir_mapping.elements import concept_of, obj, objs, start_of, status, text
@@ -35,6 +35,9 @@ NO_DRUG = "not_first_line"
 #: A course goes on while no more than this many days lie between one sign of it and the next: order, supply, doses.
 COURSE_DAYS = 30
 _STIMULATION_TEST_MG = 0.25
+_OTHER_ILLNESS = re.compile(
+    r"croup|asthma|wheez|bronch|laryng|stridor|airway|allerg|anaphyla|urticaria|eczema|dermatitis|nephrotic", re.I
+)
 
 _GIVEN = frozenset({"completed", "in-progress"})
 _HANDED_OVER = frozenset({"completed", "in-progress"})
@@ -134,6 +137,9 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
     if found[0] == "acth" and single and 0 < amount.mg_per_day <= _STIMULATION_TEST_MG:
         return None  # a stimulation test under another name
     codes, references = reasons(body)
+    why = reason_roles(codes, chart)
+    if found[0] == "oral_steroid" and _for_another_illness(codes, references, resource, chart):
+        return None
     targets = (chart.same_target(item) for item in references)
     return Dose(
         resource,
@@ -144,9 +150,23 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
         found[1],
         amount,
         is_local(body, words, form, chart),
-        reason_roles(codes, chart),
+        why,
         frozenset(target for target in targets if target),
         _order_of(body, chart),
+    )
+
+
+def _for_another_illness(codes: Sequence[Json], references: Sequence[Json], holder: Resource, chart: Chart) -> bool:
+    """Whether every reason on record is an illness that oral steroids are given for, spasms apart: croup, asthma.
+
+    By code; by words when no coding is in a system that we know.
+    """
+    conditions = (chart.resolve(reference, holder, "Condition") for reference in references)
+    why = [*codes, *(concept_of(one.body.get("code")) for one in conditions if one is not None)]
+    return bool(why) and all(
+        OTHER_STEROID_USE in chart.roles_of([concept])
+        or (not chart.knows_a_system_of(concept) and bool(_OTHER_ILLNESS.search(words_of([concept]))))
+        for concept in why
     )
 
 
@@ -204,7 +224,7 @@ def courses(doses: Iterable[Dose]) -> list[Course]:
     found: list[Course] = []
     for drug, items in by_drug.items():
         items.sort(key=lambda dose: (*dose.when.sort_key, dose.level, dose.resource.type, dose.resource.id))
-        found += [_course(drug, group) for group in _groups(items)]
+        found += [course_of(drug, group) for group in _groups(items)]
     return sorted(found, key=lambda course: (course.start.when.sort_key, course.drug))
 
 
@@ -225,7 +245,8 @@ def _holds(group: Sequence[Dose], order: tuple[str, str]) -> bool:
     return any((dose.resource.type, dose.resource.id) == order for dose in group)
 
 
-def _course(drug: str, doses: Sequence[Dose]) -> Course:
+def course_of(drug: str, doses: Sequence[Dose]) -> Course:
+    """Doses that belong together as one course, dated by what is nearest to the infant."""
     nearest = min(dose.level for dose in doses)
     best = [dose for dose in doses if dose.level == nearest]
     when = earliest(dose.when for dose in best) or best[0].when

@@ -106,6 +106,12 @@ def _appointment(body: Json) -> None:
         body["reason"] = reasons
 
 
+def _task(body: Json) -> None:
+    kinds = body.pop("performerType", [])
+    if kinds:
+        body["requestedPerformer"] = [{"concept": kind} for kind in kinds]
+
+
 _REWRITES = {
     "Encounter": _encounter,
     "ServiceRequest": _request,
@@ -115,4 +121,5 @@ _REWRITES = {
     "MedicationDispense": _medication,
     "MedicationAdministration": _administration,
     "Appointment": _appointment,
+    "Task": _task,
 }

@@ -17,7 +17,7 @@ from fhir_source.errors import SettingsError
 
 CODES = codes.load()
 CPT = "http://www.ama-assn.org/go/cpt"
-KNOWN_HASH = "26402067"
+KNOWN_HASH = "e40baa0b"
 
 #: Roles that one code may hold together, and why.
 OVERLAPS = {
