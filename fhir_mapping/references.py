@@ -16,7 +16,9 @@ from urllib.parse import parse_qs
 import orjson
 
 _NESTED = (dict, list)
-_LITERAL = re.compile(rb'"reference":"([^"]*)"')
+#: In compact JSON: what a `reference` holds, or nothing where that is no text, or one with escapes in it.
+_LITERAL = re.compile(rb'"reference":(?:"([^"\\]*)")?')
+_UNUSUAL = (b'"identifier":{', b'\\"reference":')
 
 
 class Target(NamedTuple):
@@ -104,11 +106,11 @@ def targets_of(body: dict[str, Any]) -> frozenset[Target]:
     except (orjson.JSONEncodeError, RecursionError):  # an integer of more than 64 bits, or nested too deep
         return frozenset(targets_in(body))
     # A tenth of the walk's time, for the resources of which it is as exact: no identifier may stand for a reference,
-    # no resource is inside of another, and without escapes what looks like an element is none in a text.
-    by_identifier = b'"identifier":{' in text or b"\\" in text
-    if by_identifier or "reference" in body or text.count(b'"resourceType"') > 1:
+    # no resource is inside of another, and no name ends as the element's does.
+    if any(sign in text for sign in _UNUSUAL) or "reference" in body or text.count(b'"resourceType"') > 1:
         return frozenset(targets_in(body))
-    return frozenset(filter(None, map(_literal_target, set(_LITERAL.findall(text)))))
+    literals = set(_LITERAL.findall(text))
+    return frozenset(targets_in(body) if b"" in literals else filter(None, map(_literal_target, literals)))
 
 
 @lru_cache(maxsize=1 << 16)

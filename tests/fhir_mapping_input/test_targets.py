@@ -41,6 +41,9 @@ FORMS: list[Any] = [
     {"resourceType": "Patient", "reference": "Patient/3"},
     [{"resourceType": "Practitioner", "id": "x", "link": of("4")}],
     {"reference": {"reference": "Patient/5"}},
+    {'"reference': "Patient/7"},
+    {"\\": of("8"), "\\\\": [of("9")], 'a\\"reference': "Patient/10"},
+    'a\\","reference":"Patient/11',
     2**70,
     "Patient/6",
 ]
