@@ -205,7 +205,7 @@ async def wait(transport: Transport, status_url: str, tell: Callable[[str, float
             raise ExportFailed(
                 "The export failed on the server",
                 source=source.name,
-                next_step="run the pull again with the same id: it asks for a new export",
+                next_step="run the pull again: it asks for a new export",
             ) from None
         if not isinstance(seen, Pending):
             return seen
@@ -213,7 +213,7 @@ async def wait(transport: Transport, status_url: str, tell: Callable[[str, float
             raise PullIncomplete(
                 f"The export did not finish within {source.export_hours:g} hours",
                 source=source.name,
-                next_step="run the pull again with the same id: it goes on waiting for the same export",
+                next_step="run the pull again: it goes on waiting for the same export",
             )
         seconds = bounded_wait(source, seen.wait, pause)
         # A short wait is nobody's concern; a long one must not look like a process that hangs.

@@ -14,8 +14,10 @@ from fhir_source import references
 from fhir_source.capability import Capability, TypeOffer
 from fhir_source.infants import chunks
 from fhir_source.landing import read_lines
+from fhir_source.paging import FilterIgnored
 from fhir_source.selection import by_id, by_identifier, by_practitioner
 from fhir_source.source import REFERENCED_TYPES
+from fhir_source.transport import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -33,12 +35,16 @@ _MOST_ROUNDS = 6  # of references between referenced types
 class ByReference:
     """Lands what is referred to, round by round: each looks through what the one before has landed."""
 
-    def __init__(self, units: Units, transport: Transport, capability: Capability, left_out: list[str]) -> None:
+    def __init__(
+        self, units: Units, transport: Transport, capability: Capability, left_out: list[str], notes: set[str]
+    ) -> None:
         wanted = [name for name in REFERENCED_TYPES if name in transport.source.types and name not in left_out]
         self._types = wanted
         self._units = units
         self._base = transport.base
         self._capability = capability
+        self._notes = notes
+        self._takes_practitioner = False
         self._asked: set[tuple[str, str]] = set()  # (type, id), and (type, system|value)
         self._named: dict[str, set[str]] = {name: set() for name in wanted}
         self._identified: dict[str, set[tuple[str, str]]] = {name: set() for name in wanted}
@@ -51,6 +57,8 @@ class ByReference:
             offer = self._capability.offers.get(name, TypeOffer())
             if not offer.search:
                 self._units.selector.read_only.add(name)
+        if "PractitionerRole" in self._types:
+            self._takes_practitioner = await self._finds_roles()
         for round_number in range(_MOST_ROUNDS):
             self._look_through()
             found = False
@@ -86,7 +94,7 @@ class ByReference:
         return jobs
 
     def _roles(self, round_number: int) -> Jobs:
-        if "PractitionerRole" not in self._types or not self._searches("PractitionerRole", "practitioner"):
+        if not self._takes_practitioner:
             return []
         people = self._fresh("role of", self._have.get("Practitioner", ()))
         keep = self._is_new("PractitionerRole")
@@ -94,6 +102,23 @@ class ByReference:
             self._units.land(f"PractitionerRole/of/{round_number}/{index}", by_practitioner(chunk), keep=keep)
             for index, chunk in enumerate(chunks(people, _A_FILE))
         ]
+
+    async def _finds_roles(self) -> bool:
+        """Whether roles are searched by practitioner. A server that lists no parameters is tried with nobody's id."""
+        offer = self._capability.offers.get("PractitionerRole", TypeOffer())
+        able = offer.search and "practitioner" in offer.parameters
+        if offer.search and not offer.parameters:
+            try:
+                await self._units.selector.run(by_practitioner(["0"]), lambda _: None)
+                able = True
+            except (Refused, FilterIgnored):
+                able = False
+        if not able:
+            self._notes.add(
+                "PractitionerRole: the server doesn't search it by practitioner; only roles that are referred to were "
+                "read, and a specialty that another role tells isn't seen"
+            )
+        return able
 
     def _fresh(self, name: str, keys: Iterable[str]) -> list[str]:
         fresh = sorted(key for key in keys if (name, key) not in self._asked)

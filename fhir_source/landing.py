@@ -121,7 +121,7 @@ class LandingZone:
             raise LandingDamaged(
                 f"Pull {pull_id} has no manifest: it was never finished",
                 source=source_name,
-                next_step="run the pull again with the same id; what is whole is kept",
+                next_step="run the pull again; what is whole is kept",
             )
         return found
 

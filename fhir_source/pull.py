@@ -76,7 +76,7 @@ def _landing_errors(source: Source) -> Iterator[None]:
             f"The landing zone can't be read or written ({error.strerror or type(error).__name__})",
             source=source.name,
             kept="the files that were whole",
-            next_step="free the disk or mend the store, then run the pull again with the same id",
+            next_step="free the disk or mend the store, then run the pull again",
         ) from error
 
 

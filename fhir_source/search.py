@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import orjson
@@ -25,7 +26,7 @@ from fhir_source.landing import Manifest, read_lines
 from fhir_source.paging import Pager
 from fhir_source.selection import Selection, Selector, by_patient, token
 from fhir_source.source import CODED_TYPES, REFERENCED_TYPES
-from fhir_source.transport import Transport
+from fhir_source.transport import Refused, Transport
 from fhir_source.units import Units
 
 if TYPE_CHECKING:
@@ -87,12 +88,30 @@ class SearchPull:
                 raise SourceMisbehaved(f"The server offers no search of {needed}", source=self.source.name)
         infants = Infants(self._units, self._transport, self._known, self._notes)
         cohort = await infants.cohort(self._codes, capability, self._now)
+        if not capability.offers:
+            left_out = await self._not_there(cohort)
         patients = await infants.patients(cohort.facts["members"], capability)
         await self._everything_of(patients, cohort, capability, left_out)
-        await ByReference(self._units, self._transport, capability, left_out).land()
+        await ByReference(self._units, self._transport, capability, left_out, self._notes).land()
         if self._asked_since and self.source.look_for_deletions:
             await self._history(self._asked_since, capability, left_out)
         return self._manifest(cohort, capability, left_out)
+
+    async def _not_there(self, cohort: Unit) -> list[str]:
+        """Types of which a server that lists none says 404: it doesn't have them, and the others are pulled without."""
+        missing = []
+        for name in self._types:
+            if name in (*REFERENCED_TYPES, "Patient", "Condition"):
+                continue
+            parameter = TypeOffer().by_patient(name)[0]
+            tried = by_patient(name, parameter, cohort.facts["members"][:1], None, bare=cohort.facts["bare"])
+            try:
+                await self._units.selector.run(tried, lambda _: None)
+            except Refused as refused:
+                if refused.status != HTTPStatus.NOT_FOUND:
+                    raise
+                missing.append(name)
+        return sorted(missing)
 
     async def _history(self, since: str, capability: Capability, left_out: list[str]) -> None:
         """Land what the server's history says was deleted; whose it was, only the warehouse knows."""

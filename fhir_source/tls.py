@@ -40,12 +40,3 @@ def check_url(source: Source) -> None:
     for url in (source.url, *source.token_origins) if source.auth.kind != "none" else ():
         if urlsplit(url).scheme != "https" and not is_loopback(url):
             raise SettingsError("Credentials are not sent over plain http", source=source.name, next_step="use https")
-
-
-def is_certificate_fault(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)

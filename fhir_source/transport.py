@@ -18,6 +18,7 @@ import httpx
 import orjson
 
 from fhir_source.auth import Authoriser, authoriser
+from fhir_source.broken import certificate_fault, connection_fault
 from fhir_source.errors import (
     CredentialsRefused,
     IessError,
@@ -27,7 +28,7 @@ from fhir_source.errors import (
 )
 from fhir_source.origins import origin, secured
 from fhir_source.pacing import Limiter, Pace, retry_after
-from fhir_source.tls import check_url, is_certificate_fault, tls_context
+from fhir_source.tls import check_url, tls_context
 from fhir_source.unpacking import BOM
 
 if TYPE_CHECKING:
@@ -203,9 +204,7 @@ class Transport:
             f"{said}: {last.what}",
             source=self.source.name,
             kept="the files that were whole, for the next attempt",
-            next_step="run the pull again with the same id"
-            if last.ends_as.retriable
-            else "report it to the server's operator",
+            next_step="run the pull again" if last.ends_as.retriable else "report it to the server's operator",
         )
         if isinstance(error, SourceUnreachable):
             error.status = last.status
@@ -256,17 +255,16 @@ class Transport:
             await self.authoriser.renew(generation)
 
     def _broken(self, error: httpx.TransportError) -> Exception:
-        if is_certificate_fault(error):
-            return SourceMisbehaved(
-                "The server's certificate can't be verified",
-                source=self.source.name,
-                next_step="set ca_file to the hospital's certificate authority",
-            )
+        fault = certificate_fault(error)
+        if fault:
+            what, next_step = fault
+            return SourceMisbehaved(what, source=self.source.name, next_step=next_step)
         if isinstance(error, httpx.TimeoutException):
             return Transient("no answer in time", connected=not isinstance(error, httpx.ConnectTimeout))
-        return Transient(
-            f"the connection failed ({type(error).__name__})", connected=not isinstance(error, httpx.ConnectError)
-        )
+        why = connection_fault(error)
+        if not self._answered and self.base.startswith("https:") and isinstance(error, httpx.ReadError):
+            why += "; a server that wants a client certificate (client_cert) drops connections so"
+        return Transient(why, connected=not isinstance(error, httpx.ConnectError))
 
     def _redirected(self, response: httpx.Response, url: str, redirects: int, *, token: bool) -> str:
         target = secured(urljoin(url, response.headers.get("location", "")), self.base)

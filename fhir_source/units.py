@@ -102,7 +102,7 @@ class Units:
             f"The server cut the pull short: {short.what}",
             source=self.source.name,
             kept="the files that were whole, for the next attempt",
-            next_step="run the pull again with the same id",
+            next_step="run the pull again",
         )
 
     async def in_parallel(self, jobs: Iterable[Coroutine[Any, Any, Unit]]) -> list[Unit]:

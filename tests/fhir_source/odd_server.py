@@ -220,6 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif rest:
             row = next((row for row in odd.rows if row["resourceType"] == kind and row["id"] == rest), None)
             return self._json(200, row) if row else self._send(404, b"", {})
+        if odd.silent and kind not in {row["resourceType"] for row in odd.rows}:
+            return self._send(404, b"", {})
         found = odd.found(kind, query)
         if dict(query).get("_summary") == "count":
             return self._json(200, {"resourceType": "Bundle", "type": "searchset", "total": len(found)})

@@ -336,6 +336,9 @@ def test_certificates_are_verified_and_a_private_ca_can_be_set(
     with FaultyServer(server.root_url, tls=_tls(certificates, mutual=False)) as secure:
         with pytest.raises(SourceMisbehaved, match="certificate can't be verified"):
             pulling(secure.base_url)
+        named = secure.base_url.replace("127.0.0.1", "localhost")
+        with pytest.raises(SourceMisbehaved, match="another host name"):
+            pulling(named, ca_file=certificates / "ca.pem")
         assert secure.seen == []
         assert pulling(secure.base_url, ca_file=certificates / "ca.pem").counts == EXPECTED
 

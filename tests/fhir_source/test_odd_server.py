@@ -141,7 +141,9 @@ def test_a_server_without_a_statement_is_taken_at_the_settings_word(tmp_path: Pa
         odd.silent = True
         bare = Source("site", "search", odd.base_url, fhir_version="R4", **QUICK)
         manifest = pull(bare, landing, pull_id=PULL, since=None, now=NOW, cohort_codes=[cohort.SPASMS])
-        assert manifest.counts == cohort.EXPECTED
+        assert manifest.counts == cohort.EXPECTED  # the roles of practitioners, too
+        assert {"MedicationStatement", "Task"} <= set(manifest.left_out)
+        assert not set(manifest.left_out) & set(cohort.EXPECTED)
 
 
 def test_a_refused_export_is_not_tried_without_the_types_that_it_lists(tmp_path: Path) -> None:

@@ -178,6 +178,18 @@ def test_types_that_can_only_be_read(
     assert not faulty.requests("/Medication/")  # it came with the requests
 
 
+def test_roles_that_can_not_be_searched_by_practitioner_are_told_of(
+    faulty: FaultyServer, pulling: Callable[..., Manifest]
+) -> None:
+    def without(resource: dict[str, Any]) -> None:
+        if resource["type"] == "PractitionerRole":
+            resource["searchParam"] = [one for one in resource["searchParam"] if one["name"] != "practitioner"]
+
+    faulty.faults.append(_offers(without))
+    notes = pulling(faulty.base_url).notes
+    assert any(note.startswith("PractitionerRole: the server doesn't search it by practitioner") for note in notes)
+
+
 @pytest.mark.parametrize("fault", ["refused", "ignored"])
 def test_a_search_by_id_that_does_not_work(
     fault: str, faulty: FaultyServer, pulling: Callable[..., Manifest], landing: LandingZone
