@@ -119,6 +119,8 @@ def _got(name: str, mapped: MappedInfant, record: Json, flags: set[str], wanted:
         return mapped.excluded
     if name == "flags":
         return [flag for flag in wanted if flag in flags]
+    if name == "all_flags":
+        return sorted(flags)
     if name == "no_flags":
         return [flag for flag in wanted if flag not in flags]
     if name == "quarantined":
