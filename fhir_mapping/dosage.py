@@ -39,9 +39,9 @@ _TIMES_A_DAY = {
     "Q12H": 2,
 }
 _PER_DAY_WORDS = (
-    (re.compile(r"\bqid\b|four times|4 (?:times|x)|every 6 h|q6h", re.I), 4.0),
-    (re.compile(r"\btid\b|three times|3 (?:times|x)|every 8 h|q8h", re.I), 3.0),
-    (re.compile(r"\bbid\b|twice|two times|2 (?:times|x)|every 12 h|q12h", re.I), 2.0),
+    (re.compile(r"\bqid\b|four times|\b4\s*(?:times|x)|(?:every|q)\s*6\s*h", re.I), 4.0),
+    (re.compile(r"\btid\b|three times|\b3\s*(?:times|x)|(?:every|q)\s*8\s*h", re.I), 3.0),
+    (re.compile(r"\bbid\b|twice|two times|\b2\s*(?:times|x)|(?:every|q)\s*12\s*h", re.I), 2.0),
 )
 _PER_KG_DAY = re.compile(r"(\d+(?:\.\d+)?)\s*mg\s*/\s*kg\s*(?:/|per)\s*(?:d|day|24)", re.I)
 _PER_KG = re.compile(r"(\d+(?:\.\d+)?)\s*mg\s*/\s*kg", re.I)
