@@ -29,8 +29,11 @@ _SURE_ROLES = ("iess_definite", "iess_probable", "iess_late_onset")
 _AMBIGUOUS_ROLE = "iess_ambiguous"
 #: Blanks as people and their software write them. `\s` alone is ASCII for RE2 and Java, and Unicode for Python.
 _BLANK = r"\s" + "\u00a0\u2007\u2009\u202f"
+#: Typed, typeset, or as JSON may escape it (`.` is the backslash, which each dialect quotes in its own way).
+_APOSTROPHE = "'|\u2019|.u2019"
 _SAYS_IESS = (
-    rf"infantile[{_BLANK}_-]+(?:epileptic[{_BLANK}_-]+)?spasm|epileptic[{_BLANK}_-]+spasm|\bwest'?s?[{_BLANK}_-]+syndrome"
+    rf"infantile[{_BLANK}_-]+(?:epileptic[{_BLANK}_-]+)?spasm|epileptic[{_BLANK}_-]+spasm"
+    rf"|\bwest(?:{_APOSTROPHE})?s?[{_BLANK}_-]+syndrome"
     r"|salaam|hypsarr?h?ythmi|\bIESS\b"
 )
 
