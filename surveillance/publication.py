@@ -22,7 +22,8 @@ from surveillance.measures.registry import measures as registry
 from surveillance.release_tables import Release, linked_tables, reference_key, row_key
 from surveillance.results import EVERYONE
 from surveillance.silence import silent_sources
-from warehouse.disclosure import THRESHOLD, Level, Row, State, Tables, suppress
+from warehouse.disclosure import suppress
+from warehouse.linked import THRESHOLD, Level, Row, State, Tables
 from warehouse.rates import coarse
 from warehouse.schema.measures import PublishedResult
 

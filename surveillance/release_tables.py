@@ -10,7 +10,7 @@ from surveillance.measures.registry import DIMENSIONS, UNKNOWN
 from surveillance.measures.registry import measures as registry
 from surveillance.results import EVERYONE
 from warehouse.attack import Cell, RowKey
-from warehouse.disclosure import FIGURES, Level, Row, Tables
+from warehouse.linked import FIGURES, Level, Row, Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from surveillance.publication import missing_sources, release, report_rows
 from surveillance.registration import registered
 from surveillance.report.content import curve_figure, delays_table, evidence_figure, forest_figure
 from surveillance.report.standing import alert_lines, sight, standing_rows
-from warehouse.disclosure import THRESHOLD
+from warehouse.linked import THRESHOLD
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -15,7 +15,7 @@ from surveillance.measures.registry import Chart
 from surveillance.measures.registry import measures as registry
 from surveillance.message import CHECKS, group_name
 from surveillance.power import before_and_after, scenario_of
-from warehouse.disclosure import THRESHOLD
+from warehouse.linked import THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,20 +12,10 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from warehouse.attack import Cell, Figure, RowKey
-from warehouse.disclosure import (
-    FIGURES,
-    THRESHOLD,
-    Level,
-    Levels,
-    Row,
-    Tables,
-    exposures,
-    protected,
-    refuse_exposed,
-    suppress,
-)
+from warehouse.disclosure import exposures, refuse_exposed, suppress
 from warehouse.errors import ReleaseRefused
-from warehouse.rates import Rate, coarse, possible, rate_of
+from warehouse.linked import FIGURES, THRESHOLD, Level, Levels, Row, Tables, protected
+from warehouse.rates import Rate, coarse, rate_of, size_band
 
 Table = dict[str, tuple[int, int]]
 ALL = "all"
@@ -112,18 +102,17 @@ class WholeNumbers:
         return float(round(-found.fun))
 
 
-def could_be(rate: Rate, n: int) -> bool:
-    """Whether some of `n` infants would be published as this rate: Wilson's interval from its textbook form."""
+def wilson(p: float, n: int) -> tuple[float, float]:
+    """The 95% interval from its textbook form."""
     z = 1.959963984540054
-    for late in range(max(0, floor((rate.share - 1) * n / 100)), min(n, ceil((rate.share + 1) * n / 100)) + 1):
-        p = late / n
-        centre, spread = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        low, high = (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
-        low, high = (0.0 if late == 0 else low), (1.0 if late == n else high)
-        down, up = 5 * floor(20 * low + 1e-9), 5 * ceil(20 * high - 1e-9)
-        if rate == Rate(floor(100 * p + 0.5 + 1e-9), down, up):
-            return True
-    return False
+    centre, spread = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
+
+
+def could_be(rate: Rate, n: int) -> bool:
+    """Whether some of `n` infants would be published as this rate: by trying all."""
+    around = range(max(0, floor((rate.share - 1) * n / 100)), min(n, ceil((rate.share + 1) * n / 100)) + 1)
+    return any(rate_of(late, n) == rate for late in around)
 
 
 def told(published: Tables, levels: Levels, figure: Figure) -> dict[RowKey, int]:
@@ -282,16 +271,18 @@ def test_tables_that_contradict_each_other_are_refused() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 120), st.data())
-def test_a_rate_tells_no_more_than_the_range_it_is_said_to(n: int, data: st.DataObject) -> None:
+@given(st.integers(11, 2500), st.data())
+def test_a_rate_is_that_of_its_size_band_and_its_interval_holds_the_groups_own(n: int, data: st.DataObject) -> None:
     late = data.draw(st.integers(0, n))
     rate = rate_of(late, n)
-    found = possible(rate, n)
-    assert found.least <= n <= found.most
-    assert found.low <= late / n <= found.high
-    sizes = [size for size in range(1, 3 * n) if could_be(rate, size)]
-    assert found.least == sizes[0]
-    assert found.most >= sizes[-1]
+    assert abs(rate.share - 100 * late / n) <= 0.5
+    low, high = wilson(late / n, n)
+    assert rate.low <= max(0.0, 100 * low) + 1e-9
+    assert rate.high >= min(100.0, 100 * high) - 1e-9
+    least, most = size_band(n)
+    for size in {int(least), n, int(min(most, 3 * n))}:
+        alike = [other for other in range(size + 1) if floor(100 * other / size + 0.5) == rate.share]
+        assert all(rate_of(other, size) == rate for other in alike), "the band and the share are all that is told"
 
 
 @pytest.mark.parametrize(
