@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fhir_mapping.elements import Json
     from fhir_mapping.model import Resource
 
-_NOT_IN_FORCE = frozenset({"cancelled", "draft", "entered-in-error"})
+_NEVER_IN_FORCE = frozenset({"draft", "entered-in-error"})
 SOPT = "https://nahdo.org/sopt"
 _LAST_ORDER = 1_000_000
 #: A payor's or plan's name that plainly says what it is.
@@ -53,6 +53,7 @@ class Cover:
     end: DateRange | None
     payer: str
     conflict: bool
+    ended: bool  # cancelled since; one that still stands comes first
 
     def holds_on(self, day: DateRange) -> bool:
         """Whether its period can hold the day; without a period it is taken to hold."""
@@ -60,10 +61,16 @@ class Cover:
 
 
 def read_cover(resource: Resource, chart: Chart) -> Cover | None:
+    """The Coverage when it was ever in force.
+
+    Systems mark a plan that has ended as cancelled, and say when it did: it was in force until then. Without an end it
+    was withdrawn.
+    """
     body = resource.body
-    if status(body) in _NOT_IN_FORCE:
-        return None
     period = obj(body.get("period"))
+    written = status(body)
+    if written in _NEVER_IN_FORCE or (written == "cancelled" and period.get("end") is None):
+        return None
     order = body.get("order")
     payer, conflict = _payer(resource, chart)
     return Cover(
@@ -73,6 +80,7 @@ def read_cover(resource: Resource, chart: Chart) -> Cover | None:
         _end(period, chart),
         payer,
         conflict,
+        written == "cancelled",
     )
 
 
@@ -130,7 +138,7 @@ def _by_name(resource: Resource, kind: Json, chart: Chart) -> str | None:
 
 
 def payer_on(covers: Iterable[Cover], day: DateRange | None, chart: Chart) -> tuple[str, Cover | None]:
-    """The payer group on a day: the lowest Coverage.order in force, then the latest start (G38)."""
+    """The payer group on a day: the lowest Coverage.order in force, one that still stands, the latest start (G38)."""
     if day is None:
         return "unknown", None
     in_force = [cover for cover in covers if cover.holds_on(day)]
@@ -138,7 +146,12 @@ def payer_on(covers: Iterable[Cover], day: DateRange | None, chart: Chart) -> tu
         return "unknown", None
     chosen = min(
         in_force,
-        key=lambda cover: (cover.order, -(cover.start.low.toordinal() if cover.start else 0), cover.resource.id),
+        key=lambda cover: (
+            cover.order,
+            cover.ended,
+            -(cover.start.low.toordinal() if cover.start else 0),
+            cover.resource.id,
+        ),
     )
     if chosen.conflict:
         chart.flags.add("payer_conflict")
