@@ -134,7 +134,7 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
     words = words_of(concepts)
     single = resource.type == "MedicationAdministration"
     amount = given_mg(body, words) if single else amount_of(body, words)
-    if found[0] == "acth" and single and 0 < amount.mg_per_day <= _STIMULATION_TEST_MG:
+    if found[0] == "acth" and 0 < amount.mg_per_day <= _STIMULATION_TEST_MG:
         return None  # a stimulation test under another name
     codes, references = reasons(body)
     why = reason_roles(codes, chart)

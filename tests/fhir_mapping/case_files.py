@@ -131,7 +131,7 @@ def _got(name: str, mapped: MappedInfant, record: Json, flags: set[str], wanted:
         return {key: mapped.attributes.get(key) for key in wanted}
     if name == "events":
         return {key: _event(mapped, key) for key in wanted}
-    if name in {"certainty", "detail"}:  # of the event of a milestone
+    if name in {"certainty", "detail", "rule"}:  # of the event of a milestone
         return {
             key: next((getattr(item, name) for item in mapped.events if item.milestone == key), None) for key in wanted
         }
