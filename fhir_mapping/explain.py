@@ -10,10 +10,12 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from fhir_mapping.codes import load
 from fhir_mapping.contract import INTERVALS
 from fhir_mapping.dates import add_months
 from fhir_mapping.elements import concept_of, objs, reference_of, text
 from fhir_mapping.explain_words import (
+    AAN,
     ABOUT,
     CLASSES,
     COHORTS,
@@ -170,17 +172,24 @@ def _belongs(condition: Json, encounter: str) -> bool:
 
 
 def _names(concepts: Iterable[Json]) -> str:
-    """The text of each concept, else the display of a coding, with its code."""
+    """The text of each concept, else the display of a coding, else our own label for it, with its code."""
     found: list[str] = []
     for concept in concepts:
         codings = [one for one in objs(concept.get("coding")) if text(one.get("code"))]
         code = text(codings[0]["code"]) if codings else ""
         shown = text(concept.get("text")) or next((text(c["display"]) for c in codings if text(c.get("display"))), "")
+        shown = shown or next((label for one in codings if (label := _label(one))), "")
         name = f"{shown} ({code})" if shown and code else shown or code
         name = "".join(letter if letter.isprintable() else " " for letter in name)  # what a terminal would obey
         if name and name not in found:
             found.append(name)
     return ", ".join(found)
+
+
+def _label(coding: Json) -> str:
+    """What the value sets call a code that the record leaves without a name."""
+    rows = load().rows_of(text(coding.get("system")), text(coding.get("code")))
+    return rows[0].label if rows else ""
 
 
 # The way to neurology, waits, and the rest ---------------------------------------------------------------------
@@ -232,6 +241,8 @@ def _also_known(mapped: MappedInfant) -> list[str]:
         told.pop("spd15", None)
     if told.get("referral_chain_length") == "1":
         told.pop("referral_chain_length")
+    if "aan_exclusions" in told:
+        told["aan_exclusions"] = ", ".join(AAN.get(why, why) for why in told["aan_exclusions"].split("+"))
     kept = {key: RACES.get(value, value) for key, value in told.items() if value not in {"unknown", "0"}}
     return [f"  {name}: {kept[key]}" for key, name in ABOUT.items() if key in kept]
 

@@ -85,6 +85,13 @@ PAYERS = {
     "unknown": "Insurance not known",
 }
 DRUGS = {"acth": "ACTH", "oral_steroid": "oral steroid"}
+#: Why the AAN measure leaves an infant out.
+AAN = {
+    "caregiver_refused": "the family refused all three medicines",
+    "contraindicated": "all three medicines are contraindicated",
+    "metabolic": "an inborn error of metabolism",
+    "surgery_first": "resective surgery came first",
+}
 #: Attributes that are told, in this order, and how.
 ABOUT = {
     "etiology": "causes on record",

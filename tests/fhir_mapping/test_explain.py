@@ -34,10 +34,16 @@ def test_the_record_is_quoted_as_it_names_things() -> None:
     told = _told(
         BY_LABEL["r40_where_rules_meet:the concern at one visit, the diagnosis at neurology eleven days later:R4"]
     )
-    assert "ambulatory visit; coded there: R25.8" in told
-    assert "ambulatory visit, 202; coded there: G40.822" in told
+    assert "ambulatory visit; coded there: Other abnormal involuntary movements (R25.8)" in told  # our own label
+    assert "ambulatory visit, Child neurology (202); coded there: Epileptic spasms" in told
     assert "Encounter/clinic/-, the first contact: no referral on record led to it" in told
     assert "Definite case: one confirmed code of the syndrome is enough." in told
+
+
+def test_why_the_measure_of_treatment_leaves_an_infant_out() -> None:
+    assert "left out of the AAN measure for: the family refused all three medicines" in _told(
+        BY_LABEL["r77_refused_or_contraindicated:'Parent refused':R4"]
+    )
 
 
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
