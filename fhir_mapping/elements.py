@@ -105,14 +105,23 @@ def date_at(value: object, path: str, timezone: str) -> DateRange | None:
 
 
 def start_of(body: Json, resource_type: str, names: tuple[str, ...], timezone: str) -> DateRange | None:
-    """The start of a choice element: the first of `names` that the resource has, a dateTime or a Period."""
+    """The start of a choice element: the first of `names` that the resource has, a dateTime, a Period or a Timing."""
     for name in names:
-        value = body.get(name)
-        if isinstance(value, dict):
-            value, path = value.get("start"), f"{resource_type}.{name}.start"
-        else:
-            path = f"{resource_type}.{name}"
-        found = date_at(value, path, timezone)
-        if found is not None:
-            return found
+        told = _beginnings(body.get(name), f"{resource_type}.{name}")
+        found = [when for value, path in told if (when := date_at(value, path, timezone)) is not None]
+        if found:
+            return min(found, key=lambda when: when.sort_key)
     return None
+
+
+def _beginnings(value: object, path: str) -> list[tuple[object, str]]:
+    """What tells when an element began, with its path: a Timing has its events, or the bounds of their repetition."""
+    if not isinstance(value, dict):
+        return [(value, path)]
+    events = value.get("event")
+    if isinstance(events, list) and events:
+        return [(event, f"{path}.event") for event in events]
+    bounds = obj(obj(value.get("repeat")).get("boundsPeriod"))
+    if bounds:
+        return [(bounds.get("start"), f"{path}.repeat.boundsPeriod.start")]
+    return [(value.get("start"), f"{path}.start")]

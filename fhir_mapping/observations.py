@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ONSET, INTERPRETER, NOTE = "onset_observation", "interpreter_observation", "consult_note"
 _READ = frozenset({ONSET, INTERPRETER})
 _TOLD = frozenset({"final", "amended", "corrected", "preliminary", "registered", "completed", "in-progress"})
-_TOLD_AT = ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "authored", "issued")
+_TOLD_AT = ("effectiveDateTime", "effectivePeriod", "effectiveTiming", "effectiveInstant", "authored", "issued")
 _FORM = "/Questionnaire/"
 #: Observation.value[x] and the answer of an item, as the onset[x] of a Condition that says the same.
 _AS_ONSET = {

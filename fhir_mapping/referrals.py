@@ -9,8 +9,8 @@ from fhir_mapping import neurology
 from fhir_mapping.chart import words_of
 from fhir_mapping.conditions import reason_roles
 from fhir_mapping.dates import DateRange, earliest
-from fhir_mapping.elements import Unreadable, concept_of, date_at, obj, objs, status, text
-from fhir_mapping.releases import order_details, reasons, request_code, task_performers
+from fhir_mapping.elements import Unreadable, concept_of, date_at, obj, objs, start_of, status, text
+from fhir_mapping.releases import REQUEST_OCCURRENCE, order_details, reasons, request_code, task_performers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,9 +105,8 @@ def _authored(body: Json, chart: Chart) -> DateRange | None:
 
 def _occurrence(body: Json, chart: Chart) -> DateRange | None:
     """When the test was done, for an EEG order; never the date of a referral."""
-    value = body.get("occurrenceDateTime") or obj(body.get("occurrencePeriod")).get("start")
     try:
-        return chart.plausible(date_at(value, "ServiceRequest.occurrence", chart.timezone))
+        return chart.plausible(start_of(body, "ServiceRequest", REQUEST_OCCURRENCE, chart.timezone))
     except Unreadable:
         return None
 

@@ -23,20 +23,22 @@ _ENCOUNTER_STATUS = {
     "on-hold": "onleave",
 }
 
-PROCEDURE_DATES = ("performedDateTime", "performedPeriod", "occurrenceDateTime", "occurrencePeriod")
+PROCEDURE_DATES = ("performedDateTime", "performedPeriod", "occurrenceDateTime", "occurrencePeriod", "occurrenceTiming")
 REPORT_DATES = ("effectiveDateTime", "effectivePeriod")
 NOTE_DATES = ("period", "date")
-REQUEST_OCCURRENCE = ("occurrenceDateTime", "occurrencePeriod")
+REQUEST_OCCURRENCE = ("occurrenceDateTime", "occurrencePeriod", "occurrenceTiming")
 #: R5 spells MedicationAdministration.occurence[x] with one r; both spellings are read.
 ADMINISTRATION_DATES = (
     "effectiveDateTime",
     "effectivePeriod",
     "occurenceDateTime",
     "occurencePeriod",
+    "occurenceTiming",
     "occurrenceDateTime",
     "occurrencePeriod",
+    "occurrenceTiming",
 )
-STATEMENT_DATES = ("effectiveDateTime", "effectivePeriod")
+STATEMENT_DATES = ("effectiveDateTime", "effectivePeriod", "effectiveTiming")
 
 
 def encounter_status(body: Json) -> str:
