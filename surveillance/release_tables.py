@@ -50,7 +50,7 @@ def reference_key(key: RowKey, record: Mapping[Any, Any]) -> RowKey | None:
 
 
 def linked_tables(now: Release, earlier: Sequence[Release], missing: Iterable[str] = ()) -> Tables:
-    """All that a reader of the release `now`, and of those before it, can put together.
+    """All that a reader of the release `now`, and of those before it, the oldest first, can put together.
 
     `missing` are sources that have fallen silent.
     """
@@ -61,9 +61,10 @@ def linked_tables(now: Release, earlier: Sequence[Release], missing: Iterable[st
         sums += added
         past |= {key: (row, release.levels.get(key, "nothing")) for key, row in held.items()}
     silent = frozenset(key for key in rows if key[2] == "source" and key[3] in set(missing))
-    nested = [*_grown(rows, past), *_inside(rows)]
+    told = {**past, **rows}
+    nested = [*_grown(rows, past), *_inside(told)]
     shares_only = frozenset(key for key in rows if key[1] not in FIRST and key[2] != EVERYONE)
-    return Tables(rows, sums, nested, list(_alike(rows)), past, silent, shares_only)
+    return Tables(rows, sums, nested, list(_alike(told)), past, silent, shares_only)
 
 
 def _rows(release: Release) -> dict[RowKey, Row]:
@@ -113,27 +114,29 @@ def _derived(rows: Mapping[RowKey, Row], races: Sequence[RowKey]) -> Iterator[Su
             yield whole, parts
 
 
-def _grown(now: Mapping[RowKey, Row], past: Mapping[RowKey, object]) -> Iterator[tuple[Cell, Cell]]:
-    """The same row in an earlier release: infants once counted stay."""
-    same = {key[1:]: key for key in now}
-    for before in past:
-        if before[1:] in same:
-            yield from (((before, figure), (same[before[1:]], figure)) for figure in FIGURES)
+def _grown(now: Iterable[RowKey], past: Iterable[RowKey]) -> Iterator[tuple[Cell, Cell]]:
+    """The same row in every two releases, the earlier first: infants once counted stay."""
+    same: dict[RowKey, list[RowKey]] = {}
+    for key in (*past, *now):
+        same.setdefault(key[1:], []).append(key)
+    for keys in same.values():
+        for before, after in combinations(keys, 2):
+            yield from (((before, figure), (after, figure)) for figure in FIGURES)
 
 
-def _inside(rows: Mapping[RowKey, Row]) -> Iterator[tuple[Cell, Cell]]:
+def _inside(rows: Mapping[RowKey, object]) -> Iterator[tuple[Cell, Cell]]:
     for key in rows:
         for part, whole in _INSIDE:
             if key[2:] == part and (*key[:2], *whole) in rows:
                 yield from (((key, figure), ((*key[:2], *whole), figure)) for figure in FIGURES)
 
 
-def _alike(rows: Mapping[RowKey, Row]) -> Iterator[tuple[Cell, Cell]]:
+def _alike(rows: Iterable[RowKey]) -> Iterator[tuple[Cell, Cell]]:
     """The same group in two measures: most of the infants are the same, and so are those late if one wait holds the
     other."""
     strata: dict[tuple[str, ...], list[RowKey]] = {}
     for key in rows:
-        strata.setdefault(key[2:], []).append(key)
+        strata.setdefault((key[0], *key[2:]), []).append(key)
     for keys in strata.values():
         for one, other in combinations(keys, 2):
             yield (one, "n"), (other, "n")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import combinations, groupby
+from itertools import combinations, groupby, pairwise
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 from surveillance import weekly
 from surveillance.settings import SurveillanceSettings
 from surveillance.silence import silent_sources
+from tests.surveillance.outsider import Outsider
 from tests.surveillance.timelines import START, store, timelines
 from warehouse.engine import open_engine
 from warehouse.rates import rate_of
@@ -39,6 +40,8 @@ def published(module_warehouse_url: str, tmp_path_factory: pytest.TempPathFactor
     cohort = timelines(420, weeks=80, sites=3)
     cohort.loc[cohort.index % 60 == 0, "race_ethnicity"] = "nh_aian"
     cohort.loc[cohort.index % 45 == 1, "payer"] = "self_pay"
+    bipoc = {"nh_white": "no", "unknown": "unknown", "declined": "unknown"}
+    cohort["bipoc"] = cohort["race_ethnicity"].map(bipoc).fillna("yes")
     store(engine, cohort, LOADED)
     for day in DAYS:
         run_id = f"weekly-{day}"
@@ -152,6 +155,44 @@ def test_bounds_by_sums_leave_every_small_count_open(read: pd.DataFrame, true: p
                 small += 1
                 assert high > 10, at
     assert small > 8
+
+
+def small(count: int) -> bool:
+    return 1 <= count <= 10
+
+
+def test_a_reader_with_a_solver_narrows_no_small_count(read: pd.DataFrame, true: pd.DataFrame) -> None:
+    """Three releases together, in whole numbers; by an attack that shares nothing with the project's own."""
+    outsider, found = Outsider(read), 0
+    released = read.set_index(["as_of", *KEY]).index
+    for record in records(true[true.index.isin(released)].reset_index()):
+        at = (record["as_of"], *(record[name] for name in KEY))
+        counts = {"n": record["n_matured"], "late": record["n_late"], "in_time": record["n_matured"] - record["n_late"]}
+        for figure in (figure for figure, count in counts.items() if small(count)):
+            low, high = outsider.range([(*at, figure)])
+            found += 1
+            assert low <= counts[figure] <= 10 < high, (at, figure, low, high)
+    assert found > 50
+
+
+def test_a_reader_with_a_solver_can_tell_no_small_difference(read: pd.DataFrame, true: pd.DataFrame) -> None:
+    """Of the same group in two releases that follow each other, and in two measures of the last one."""
+    outsider, found, days = Outsider(read), 0, sorted(read["as_of"].unique())
+    released = read.set_index(["as_of", *KEY]).index
+    for day, metric, dimension, group in true.index.intersection(released):
+        others = [(later, metric) for before, later in pairwise(days) if before == day]
+        others += [(day, other) for other in SETTINGS.measures if day == days[-1] and other > metric]
+        mine = true.loc[(day, metric, dimension, group), "n_matured"]
+        for other_day, other in others:
+            if (other_day, other, dimension, group) not in true.index:
+                continue
+            difference = true.loc[(other_day, other, dimension, group), "n_matured"] - mine
+            if small(abs(difference)):
+                pair = [(day, metric, dimension, group, "n"), (other_day, other, dimension, group, "n")]
+                low, high = outsider.range(pair if difference > 0 else pair[::-1])
+                found += 1
+                assert low <= 0 or high > 10, (pair, difference, low, high)
+    assert found > 20
 
 
 def test_the_weekly_report_between_releases_shows_the_same_figures(published: tuple[Engine, Path]) -> None:
