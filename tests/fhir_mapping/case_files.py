@@ -137,6 +137,8 @@ def _got(name: str, mapped: MappedInfant, record: Json, flags: set[str], wanted:
         }
     if name == "links":
         return [[link.referral, link.visit, link.certainty] for link in mapped.links]
+    if name == "link_rules":
+        return [link.rule for link in mapped.links]
     got = record.get(name, "no such column" if record else f"no row ({mapped.excluded})")
     return got.isoformat() if isinstance(got, date) else got
 
