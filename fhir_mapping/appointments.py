@@ -51,6 +51,8 @@ def read_appointment(resource: Resource, chart: Chart, neurology_orders: frozens
     created = chart.plausible(made)
     if chart.after_horizon(made):
         return None  # not booked yet on that day
+    if written == "noshow" and chart.after_horizon(start):
+        written = "booked"  # not missed yet on that day
     return NeurologyAppointment(resource, written, created, start, certainty, orders)
 
 

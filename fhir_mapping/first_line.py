@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from fhir_mapping.cases import decided, undecided
 from fhir_mapping.chart import Milestone, words_of
 from fhir_mapping.dosage import Amount
-from fhir_mapping.elements import concept_of, objs, status
+from fhir_mapping.elements import Unreadable, concept_of, objs, status
 from fhir_mapping.facts import first_of
-from fhir_mapping.treatments import FIRST_LINE, course_of, drug_of, medicine_of
+from fhir_mapping.treatments import FIRST_LINE, course_of, day_of, drug_of, medicine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,8 +154,18 @@ def _withheld(resource: Resource, chart: Chart) -> tuple[str, str] | None:
     names = ("statusReason", "statusReasonCodeableConcept", "notPerformedReason", "reasonCode", "reason")
     why = [concept_of(item) for name in names for item in objs(body.get(name))]
     roles, words = chart.roles_of(why), words_of(why)
+    if _not_yet(resource, chart):
+        return None
     if "contraindication" in roles or "contraindicat" in words:
         return found[0], "contraindicated"
     if "refusal" in roles or _REFUSED_TEXT.search(words):
         return found[0], "caregiver_refused"
     return None
+
+
+def _not_yet(resource: Resource, chart: Chart) -> bool:
+    """Whether it came on record only after the as-of date."""
+    try:
+        return chart.after_horizon(day_of(resource, chart))
+    except Unreadable:
+        return False

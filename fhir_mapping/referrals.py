@@ -79,14 +79,18 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
             chart.flags.add("referral_status_unknown")
         return None
     authored = _authored(body, chart)
+    encounter = chart.same_target(body.get("encounter") or body.get("context"))
+    if chart.after_horizon(authored) or (authored is None and encounter and encounter[1] in chart.future_visits):
+        chart.flags.add("date_after_horizon")
+        return None  # not asked yet on that day
     targets = (chart.same_target(reference) for reference in references)
     return Order(
         resource,
         aim,
         evidence,
-        authored,
+        chart.plausible(authored),
         _occurrence(body, chart) if aim == "eeg" else None,
-        chart.same_target(body.get("encounter") or body.get("context")),
+        encounter,
         written,
         why,
         frozenset(target for target in targets if target),
@@ -95,7 +99,7 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
 
 def _authored(body: Json, chart: Chart) -> DateRange | None:
     try:
-        return chart.plausible(date_at(body.get("authoredOn"), "ServiceRequest.authoredOn", chart.timezone))
+        return date_at(body.get("authoredOn"), "ServiceRequest.authoredOn", chart.timezone)
     except Unreadable as error:
         if not obj(body.get("encounter")):
             raise error

@@ -69,12 +69,15 @@ def _read(
     encounter = chart.same_target(encounter_reference(body))
     at_visit = visits_when.get(encounter[1]) if encounter else None
     try:
-        when = chart.plausible(start_of(body, resource.type, names, chart.timezone))
+        told = start_of(body, resource.type, names, chart.timezone)
     except Unreadable:
         if at_visit is None:
             raise
         chart.flags.add("date_unreadable")
-        when = None
+        told = None
+    when = chart.plausible(told)
+    if chart.after_horizon(told):
+        return None  # not done yet on that day
     when = when or at_visit
     if when is None:
         chart.flags.add("eeg_undated")

@@ -128,7 +128,7 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
     rule = _counts(resource)
     if rule is None:
         return None
-    when = chart.plausible(_date(resource, chart))
+    when = chart.plausible(day_of(resource, chart))
     if when is None:
         return None
     words = words_of(concepts)
@@ -191,7 +191,8 @@ def _counts(resource: Resource) -> str | None:
     return "M8.4" if written in _TAKEN else None
 
 
-def _date(resource: Resource, chart: Chart) -> DateRange | None:
+def day_of(resource: Resource, chart: Chart) -> DateRange | None:
+    """When a medication resource says that it was given, handed over, ordered or taken. Raises `Unreadable`."""
     body = resource.body
     if resource.type == "MedicationAdministration":
         return start_of(body, resource.type, ADMINISTRATION_DATES, chart.timezone)
