@@ -78,7 +78,12 @@ def _judge(database_url: str, rules: Sequence[Rule], scope: Scope) -> list[RuleR
             # the database understands.
             refused = {rule.id: code for rule in rules if (code := _refused(connection, rule, scope))}
             sound = [rule for rule in rules if rule.id not in refused]
-            verdicts = _verdicts(database_url, sound, scope) if sound else {}
+            try:
+                verdicts = _verdicts(database_url, sound, scope) if sound else {}
+            except Exception as error:  # noqa: BLE001 - Great Expectations raises what it pleases, and quotes the server
+                # If it was the database that went away, this says so.
+                connection.execute(sqlalchemy.text("select 1"))
+                return type(error).__name__
             counts: dict[tuple[str, str], int] = {}
             return [
                 _result(connection, rule, scope, verdicts[rule.id], counts)

@@ -32,15 +32,15 @@ _MEANING = {
     "low": "loaded, under half of the usual volume",
     "good": "loaded, no warning",
 }
-_WHITE_ON_DARK = {
-    "condition": {"test": "datum.state == 'blocked' || datum.state == 'missing'", "value": "white"},
-    "value": "black",
-}
+_DARK = ("blocked", "missing")
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.3rem .6rem;"
     "border-bottom:1px solid #ddd;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}"
-    "svg{max-width:100%;height:auto}caption{text-align:left;color:#555;padding:.3rem 0}"
+    "li{list-style:none}li span{display:inline-block;width:1.4rem;text-align:center}"
+    "caption{text-align:left;color:#555;padding:.3rem 0}table{display:block;overflow-x:auto}"
+    # Fifty weeks shrunk to a page's width can't be read: they scroll, and begin with the newest.
+    "figure{margin:1rem 0;overflow-x:auto;direction:rtl}figure svg{display:block;direction:ltr}"
 )
 
 
@@ -53,10 +53,16 @@ def page(results: pd.DataFrame, arrived: pd.DataFrame, *, as_of: date) -> str:
     states = weekly_states(results, arrived)
     silent = completeness.silent(arrived)
     notice = f"<p><strong>Silent for two weeks or more:</strong> {escape(', '.join(silent))}.</p>" if silent else ""
-    legend = "".join(f"<li>{sign} <strong>{name}</strong>: {_MEANING[name]}</li>" for name, (_, sign) in STATES.items())
+    legend = "".join(
+        f'<li><span style="background:{colour};color:{"white" if name in _DARK else "black"}">{sign}</span> '
+        f"<strong>{name}</strong>: {_MEANING[name]}</li>"
+        for name, (colour, sign) in STATES.items()
+    )
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data quality {as_of}</title>'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>Data quality {as_of}</title>'
         f"<style>{_STYLE}</style></head><body><h1>Data quality, as of {as_of}</h1>{notice}"
+        "<p>For those who operate the sources, and not to be passed on: a week of one source holds few infants.</p>"
         f"<h2>Sources by week</h2>{_svg(state_map(states), 'State of each source in each week')}<ul>{legend}</ul>"
         f"<h2>Unknown race and ethnicity</h2>"
         f"{_svg(share_map(arrived, 'unknown_race'), 'Share of infants of unknown race by source and week')}"
@@ -97,9 +103,17 @@ def state_map(states: pd.DataFrame) -> dict[str, Any]:
         "field": "state",
         "type": "nominal",
         "scale": {"domain": list(STATES), "range": [colour for colour, _ in STATES.values()]},
+        # The list below the picture says what they mean.
+        "legend": None,
     }
     sign = {"field": "sign", "type": "nominal"}
-    return _heat_map(values, colour, sign, ["source", "week", "state"], _WHITE_ON_DARK)
+    return _heat_map(
+        values,
+        colour,
+        sign,
+        ["source", "week", "state"],
+        _white_where("datum.state == 'blocked' || datum.state == 'missing'"),
+    )
 
 
 def share_map(arrived: pd.DataFrame, column: str) -> dict[str, Any]:
@@ -116,7 +130,12 @@ def share_map(arrived: pd.DataFrame, column: str) -> dict[str, Any]:
         # The share stands in each cell; a colour bar would carry an id that counts up from drawing to drawing.
         "legend": None,
     }
-    return _heat_map(values, colour, {"field": "share", "type": "quantitative", "format": ".0%"}, ["infants"])
+    share = {"field": "share", "type": "quantitative", "format": ".0%"}
+    return _heat_map(values, colour, share, ["infants"], _white_where("datum.share > 0.6"))
+
+
+def _white_where(dark: str) -> dict[str, Any]:
+    return {"condition": {"test": dark, "value": "white"}, "value": "black"}
 
 
 def _heat_map(
@@ -124,11 +143,12 @@ def _heat_map(
     colour: dict[str, Any],
     text: dict[str, Any],
     tooltip: list[str],
-    text_colour: dict[str, Any] | None = None,
+    text_colour: dict[str, Any],
 ) -> dict[str, Any]:
     axes = {
         "x": {"field": "week", "type": "ordinal", "title": "week (Monday)", "axis": {"labelAngle": -60}},
-        "y": {"field": "source", "type": "nominal", "title": None},
+        # Beside the newest week, where a page too narrow for all of them begins.
+        "y": {"field": "source", "type": "nominal", "title": None, "axis": {"orient": "right"}},
     }
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
@@ -143,7 +163,7 @@ def _heat_map(
             },
             {
                 "mark": {"type": "text", "fontSize": 9},
-                "encoding": {"text": text, "color": text_colour or {"value": "black"}},
+                "encoding": {"text": text, "color": text_colour},
             },
         ],
     }

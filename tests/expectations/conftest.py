@@ -52,6 +52,13 @@ def own_staging(database_url: str) -> Engine:
     return _with_tables(database_url)
 
 
+@pytest.fixture
+def admin(postgres_uri: str) -> Iterator[psycopg.Connection]:
+    """Connected to the server's own database, in autocommit."""
+    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+        yield connection
+
+
 def _with_tables(url: str) -> Engine:
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     with engine.begin() as connection:

@@ -7,8 +7,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy
+from psycopg import sql
 
 from expectations import gate, rules
 from expectations.errors import CatalogueInvalid, GateBlocked, GateBroken, GateUnreachable
@@ -170,6 +172,28 @@ def test_a_database_that_is_down_is_retriable(database_url: str) -> None:
     gone = sqlalchemy.make_url(database_url).set(database="nowhere").render_as_string(hide_password=False)
     with pytest.raises(GateUnreachable) as caught:
         gate.run(gone, "timeline", source="a", pull_id=PULL)
+    assert caught.value.retriable
+    assert caught.value.__context__ is None
+
+
+def test_a_database_that_goes_away_in_the_middle_is_retriable(
+    own_staging: Engine, stage: Stage, monkeypatch: pytest.MonkeyPatch, admin: psycopg.Connection
+) -> None:
+    from expectations import validation
+
+    stage(own_staging, "gone", "gone-2026-11-23")
+    verdicts, name = validation.verdicts, sql.Identifier(str(own_staging.url.database))
+
+    def after_a_crash(*arguments: Any) -> Any:
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [own_staging.url.database]
+        )
+        return verdicts(*arguments)
+
+    monkeypatch.setattr(validation, "verdicts", after_a_crash)
+    with pytest.raises(GateUnreachable) as caught:
+        gate.run(url_of(own_staging), "timeline", source="gone", pull_id=PULL)
     assert caught.value.retriable
     assert caught.value.__context__ is None
 
