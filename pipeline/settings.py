@@ -157,6 +157,14 @@ class DeprivationOptions(BaseModel):
     edition: str = ""
 
 
+class ExpectationOptions(BaseModel):
+    """A CSV of thresholds that sources have of their own (`expectations.rules.OVERRIDE_COLUMNS`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    thresholds: Path | None = None
+
+
 class Settings(BaseSettings):
     """Everything that this installation was told."""
 
@@ -172,6 +180,7 @@ class Settings(BaseSettings):
     mapping: MappingOptions = MappingOptions()
     surveillance: SurveillanceOptions = SurveillanceOptions()
     retention: RetentionOptions = RetentionOptions()
+    expectations: ExpectationOptions = ExpectationOptions()
     deprivation: DeprivationOptions = DeprivationOptions()
     hash_key: SecretStr | None = None  # None: made once in `home`/hash.key (mode 600)
 
@@ -286,9 +295,10 @@ def _anchored(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(content)
     if "home" in anchored:
         anchored["home"] = folder / str(anchored["home"])
-    deprivation = anchored.get("deprivation")
-    if isinstance(deprivation, dict) and "table" in deprivation:
-        anchored["deprivation"] = {**deprivation, "table": folder / str(deprivation["table"])}
+    for table, key in (("deprivation", "table"), ("expectations", "thresholds")):
+        options = anchored.get(table)
+        if isinstance(options, dict) and key in options:
+            anchored[table] = {**options, key: folder / str(options[key])}
     sources = anchored.get("sources")
     if isinstance(sources, dict):
         anchored["sources"] = {name: _anchored_source(source, folder) for name, source in sources.items()}

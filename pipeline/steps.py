@@ -200,7 +200,10 @@ def map_pull(
 def gate_pull(settings: Settings, source: str, pull_id: str, *, progress: Progress | None = None) -> Gated:
     """Run the expectations over what is staged; `GateBlocked` when a critical one fails."""
     with database_url(settings) as url:
-        reports = [gates.run(url, layer, source=source, pull_id=pull_id) for layer in ("staged", "timeline")]
+        own = settings.expectations.thresholds
+        reports = [
+            gates.run(url, layer, source=source, pull_id=pull_id, overrides=own) for layer in ("staged", "timeline")
+        ]
     with open_warehouse(settings) as engine:
         record_all(engine, reports)
     results = [result for report in reports for result in report.results]

@@ -115,8 +115,9 @@ def check(settings: Settings, run: str, clock: Clock) -> Gated:
     with open_warehouse(settings) as engine, engine.connect() as connection:
         sources = list(connection.execute(text("SELECT source FROM ops.watermark ORDER BY source")).scalars())
     with database_url(settings) as url:
-        reports = [gates.run(url, "freshness", source=name, pull_id=clock.pull_id) for name in sources]
-        reports.append(gates.run(url, "metrics", source=NETWORK, pull_id=run))
+        own = settings.expectations.thresholds
+        reports = [gates.run(url, "freshness", source=name, pull_id=clock.pull_id, overrides=own) for name in sources]
+        reports.append(gates.run(url, "metrics", source=NETWORK, pull_id=run, overrides=own))
     with open_warehouse(settings) as engine:
         record_all(engine, reports)
     results = [result for report in reports for result in report.results]

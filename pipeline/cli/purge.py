@@ -16,7 +16,7 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Remove raw files and findings that are past the time of `[retention]`. The ledger's counts stay."""
+    """Remove raw files and findings that the settings' `retention` keeps no longer. The ledger's counts stay."""
     from pipeline import retention
 
     settings = settings_of(context)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from expectations.errors import CatalogueInvalid
 from fhir_source.errors import SettingsError
 from pipeline.hash_key import hash_key
 from pipeline.notifying import NotifyOptions
 from pipeline.settings import (
     AuthSettings,
+    ExpectationOptions,
     MappingOptions,
     Settings,
     SourceSettings,
     SurveillanceOptions,
     load_settings,
 )
+from pipeline.steps import gate_pull
 
 
 def written(folder: Path, text: str) -> Path:
@@ -33,6 +37,17 @@ def test_paths_of_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
     settings = load_settings(file)
     assert settings.home == tmp_path / "state"
     assert settings.source("a").url == str(tmp_path / "export")
+
+
+def test_a_sources_own_thresholds_reach_the_gate(tmp_path: Path) -> None:
+    """A wrong table of them is refused before anything is asked of the database."""
+    file = written(tmp_path, '[expectations]\nthresholds = "own.csv"\n')
+    (tmp_path / "own.csv").write_text("source,rule,threshold,why,owner\nnorth,TIM-999,0.5,a reason,a steward\n")
+    settings = load_settings(file).model_copy(
+        update={"database_url": SecretStr("postgresql+psycopg://nobody@127.0.0.1:9/iess")}
+    )
+    with pytest.raises(CatalogueInvalid, match="TIM-999"):
+        gate_pull(settings, "north", "20261123T070000Z")
 
 
 def test_a_variable_speaks_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +118,9 @@ def test_the_hash_key_is_made_once_and_private(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_guide() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "operator-guide.md").read_text()
-    models = (Settings, SourceSettings, AuthSettings, MappingOptions, SurveillanceOptions, NotifyOptions)
-    tables = {"sources", "mapping", "surveillance", "notify", "retention", "deprivation", "auth"}
+    options = (MappingOptions, SurveillanceOptions, NotifyOptions, ExpectationOptions)
+    models = (Settings, SourceSettings, AuthSettings, *options)
+    tables = {"sources", "mapping", "surveillance", "notify", "retention", "expectations", "deprivation", "auth"}
     named = {name for model in models for name in model.model_fields} - tables
     assert sorted(name for name in named if f"`{name}`" not in guide) == []
 
