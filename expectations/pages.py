@@ -22,8 +22,9 @@ Before a pull is loaded, its staged rows are judged by the rules below, run by G
 
 A rule that can't be run is an *error*, told apart from rows that fail, and stops the load too. The *share* is what part
 of the judged rows may fail, taken of at least {fewest} rows. A site sets shares of its own, each with its reason, in a
-CSV of the columns `{overrides}`, which the setting `thresholds` of `[expectations]` names. Kinds are those of Kahn et al. 2016
-(doi 10.13063/2327-9214.1244). Results are rows of `ops.gate_result`: counts, no values and no keys.
+CSV of the columns `{overrides}`, which the setting `thresholds` of `[expectations]` names.
+Kinds are those of Kahn et al. 2016 (doi 10.13063/2327-9214.1244).
+Results are rows of `ops.gate_result`: counts, no values and no keys.
 
 To add a rule, add a row to the catalogue and a violating row to `tests/expectations/violations.json`: the tests show
 that the rule catches it and that no other rule does. `sql` is true for a row `t` that fails, `among` for those judged.
