@@ -36,8 +36,17 @@ def with_earlier(
         known, asked = known | joined, asked | named
         if not first:  # what the first selection leads to was looked for in its own files
             selection = _with_found(selection, now(joined, named))
-        selection = with_history(selection, before(joined, named))
+        history = before(joined, named)
+        # This pull may tell anew of what landed earlier, and whose it is now.
+        again = frozenset(Target(one.type, one.id) for one in history.resources) - _keys_of(selection)
+        if again:
+            selection = _with_found(selection, now(frozenset(), again))
+        selection = with_history(selection, history)
         first = False
+
+
+def _keys_of(selection: Selection) -> frozenset[Target]:
+    return frozenset(Target(one.type, one.id) for one in selection.resources)
 
 
 def with_history(selection: Selection, history: Selection) -> Selection:
