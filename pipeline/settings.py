@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fhir_source.errors import SettingsError
 from fhir_source.source import IN_SCOPE_TYPES, Auth, AuthKind, ExportLevel, FhirVersion, Kind, Source
+from pipeline.anchoring import anchored
 from pipeline.credentials import credential, refuse_credentials
 from pipeline.notifying import NotifyOptions
 
@@ -259,7 +260,7 @@ def load_settings(path: Path | None = None) -> Settings:
     content = _read_toml(file) if file is not None else {}
     _refuse_unknown_variables()
     try:
-        return Settings(**(_anchored(content, file.parent) if file is not None else {}))
+        return Settings(**(_with_folders(content, file.parent) if file is not None else {}))
     except ValidationError as error:
         raise SettingsError(_one_line(error), file=str(file) if file is not None else None) from None
 
@@ -290,34 +291,20 @@ def _read_toml(file: Path) -> dict[str, Any]:
     return content
 
 
-def _anchored(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Relative paths of the file are relative to the file, not to the working folder."""
-    anchored = dict(content)
-    if "home" in anchored:
-        anchored["home"] = folder / str(anchored["home"])
-    for table, key in (("deprivation", "table"), ("expectations", "thresholds")):
-        options = anchored.get(table)
-        if isinstance(options, dict) and key in options:
-            anchored[table] = {**options, key: folder / str(options[key])}
-    sources = anchored.get("sources")
-    if isinstance(sources, dict):
-        anchored["sources"] = {name: _anchored_source(source, folder) for name, source in sources.items()}
-    return anchored
+def _with_folders(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`anchored`, and what may be a folder or a URL, too: the landing zone, and the address of a source of files."""
+    found = anchored(content, Settings, folder)
+    if isinstance(found.get("landing"), str):
+        found["landing"] = _folder_or_url(found["landing"], folder)
+    sources = found.get("sources")
+    for source in sources.values() if isinstance(sources, dict) else ():
+        if isinstance(source, dict) and source.get("kind") == "files":
+            source["url"] = _folder_or_url(str(source.get("url", "")), folder)
+    return found
 
 
-def _anchored_source(source: Any, folder: Path) -> Any:
-    if not isinstance(source, dict):
-        return source
-    anchored = dict(source)
-    if anchored.get("kind") == "files" and "://" not in str(anchored.get("url", "")):
-        anchored["url"] = str(folder / str(anchored.get("url", "")))
-    for key in ("ca_file", "client_cert", "client_key"):
-        if key in anchored:
-            anchored[key] = folder / str(anchored[key])
-    auth = anchored.get("auth")
-    if isinstance(auth, dict):
-        anchored["auth"] = {key: folder / str(value) if key.endswith("_file") else value for key, value in auth.items()}
-    return anchored
+def _folder_or_url(text: str, folder: Path) -> str:
+    return text if "://" in text else str(folder / text)
 
 
 def _one_line(error: ValidationError) -> str:

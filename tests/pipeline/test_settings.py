@@ -33,10 +33,32 @@ SOURCE = '[sources.north]\nkind = "search"\nurl = "https://fhir.example.org/r4"\
 
 
 def test_paths_of_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
-    file = written(tmp_path, 'home = "state"\n[sources.a]\nkind = "files"\nurl = "export"\n')
+    """Every one of them, at whatever depth; an address stays one, and so does an absolute path."""
+    file = written(
+        tmp_path,
+        'home = "state"\nlanding = "landed"\n'
+        '[mapping]\nlocal_codes = "codes.csv"\n'
+        '[surveillance]\nreport_dir = "reports"\noutbox_dir = "/var/outbox"\n'
+        '[surveillance.notify]\npassword_file = "smtp.key"\n'
+        '[deprivation]\ntable = "areas.csv"\nedition = "2023"\n'
+        '[sources.a]\nkind = "files"\nurl = "export"\n'
+        '[sources.b]\nkind = "files"\nurl = "s3://bucket/export"\nca_file = "ca.pem"\n'
+        '[sources.b.auth]\nsecret_file = "b.key"\n',
+    )
     settings = load_settings(file)
     assert settings.home == tmp_path / "state"
-    assert settings.source("a").url == str(tmp_path / "export")
+    assert settings.landing_root == str(tmp_path / "landed")
+    assert settings.mapping.local_codes == tmp_path / "codes.csv"
+    assert settings.report_dir == tmp_path / "reports"
+    assert settings.outbox_dir == Path("/var/outbox")
+    assert settings.surveillance.notify.password_file == tmp_path / "smtp.key"
+    assert settings.deprivation.table == tmp_path / "areas.csv"
+    assert settings.sources["a"].url == str(tmp_path / "export")
+    assert settings.sources["b"].url == "s3://bucket/export"
+    assert settings.sources["b"].ca_file == tmp_path / "ca.pem"
+    assert settings.sources["b"].auth.secret_file == tmp_path / "b.key"
+    address = load_settings(written(tmp_path, 'landing = "s3://bucket/landing"\n'))
+    assert address.landing_root == "s3://bucket/landing"
 
 
 def test_a_sources_own_thresholds_reach_the_gate(tmp_path: Path) -> None:
