@@ -118,6 +118,7 @@ class Weekly:
     as_of: str
     weeks: int
     charts: int
+    alerting_charts: int  # of them; the others support
     signals: int
     delays: list[DelayByGroup]
     alerts: list[str]  # the messages, as sent

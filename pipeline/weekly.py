@@ -192,10 +192,11 @@ def latest_run(settings: Settings) -> str | None:
 def summary(settings: Settings, run: str) -> Weekly:
     """What a run found, for a person or a program: delays by group, the messages as sent, the report."""
     with open_warehouse(settings) as engine, engine.connect() as connection:
-        weeks, charts, signals = connection.execute(
+        weeks, charts, alerting, signals = connection.execute(
             text(
-                "SELECT count(DISTINCT week), count(DISTINCT chart_id), count(*) FILTER (WHERE signal) "
-                "FROM ops.chart_week"
+                "SELECT count(DISTINCT week), count(DISTINCT chart_id), "
+                "count(DISTINCT chart_id) FILTER (WHERE role = 'alert'), count(*) FILTER (WHERE signal) "
+                "FROM ops.chart_week JOIN ops.chart_registry USING (chart_id)"
             )
         ).one()
         report = settings.report_dir / f"{run}.html"
@@ -204,6 +205,7 @@ def summary(settings: Settings, run: str) -> Weekly:
             as_of=as_of_of(run).isoformat(),
             weeks=weeks,
             charts=charts,
+            alerting_charts=alerting,
             signals=signals,
             delays=[DelayByGroup(**row) for row in connection.execute(_DELAYS, {"run": run}).mappings()],
             alerts=_messages(connection, run),

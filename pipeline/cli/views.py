@@ -30,7 +30,8 @@ def print_weekly(out: Console, weekly: Weekly) -> None:
     ]
     columns = ("measure", "group", "infants", "late", "share late (95%)", "median days")
     out.print(table(f"Delays as of {weekly.as_of}", columns, rows, numbers_from=2))
-    out.print(f"{weekly.weeks} weeks, {weekly.charts} charts, {weekly.signals} signals")
+    alerting = f"{weekly.alerting_charts} of which may alert"
+    out.print(f"{weekly.weeks} weeks, {weekly.charts} charts ({alerting}), {weekly.signals} signals")
     for message in weekly.alerts:
         out.rule("Alert, as sent", style="red")
         out.print(message, markup=False)
