@@ -30,6 +30,7 @@ from surveillance.estimates.unknown import difference_bounds, expected_differenc
 from surveillance.measures.dimensions import (
     DIMENSIONS,
     DIMENSIONS_BY_NAME,
+    EVERYWHERE,
     FURTHER_DIMENSIONS,
     REFERENCES,
     UNKNOWN,
@@ -49,6 +50,10 @@ _MECHANISMS = ("race_ethnicity", "payer", "language_group")
 #: Dimensions that are sums of another's groups: an index over them would hide those.
 _DERIVED = frozenset({"bipoc", "caregiver_bipoc"})
 _DAYS_A_MONTH = 30.4375
+#: The penalty needs third moments: affordable beside clinical need, not beside every way that it may come about.
+_FEW_COLUMNS = 6
+#: A column of whose length no more than this is left beside the others adds nothing to them.
+_NOTHING_NEW = 1e-8
 _At = Callable[[str, str, Estimate], Finding]
 
 
@@ -66,7 +71,7 @@ def within_and_between(view: View) -> Iterator[Finding]:
     strata = (view.infants["source"] + "/" + view.infants["prior_neurology"]).to_numpy(dtype=object)
     sites = np.unique(strata.astype(str), return_inverse=True)[1]
     decided, late = view.outcomes.decided, view.outcomes.is_late
-    for dimension, value, reference in _compared(view, DIMENSIONS):
+    for dimension, value, reference in _compared(view, (*DIMENSIONS, *EVERYWHERE)):
         groups = view.infants[dimension].to_numpy(dtype=object)
         mine, theirs = decided & (groups == value), decided & (groups == reference)
         plain = view.stratum(dimension, value).table(view.stratum(dimension, reference))
@@ -123,9 +128,9 @@ def over_groups(view: View) -> Iterator[Finding]:
 
 
 def modelled(view: View) -> Iterator[Finding]:
-    """Models, for the registered comparisons only: they cost time, and invite a search."""
-    charted = {(c.dimension, c.group, c.reference) for c in view.settings.charts if c.measure == view.measure.id}
-    for dimension, value, reference in sorted(charted):
+    """Models, in every measure, of the groups that are registered for comparison: more would invite a search."""
+    registered = {(chart.dimension, chart.group, chart.reference) for chart in view.settings.charts}
+    for dimension, value, reference in sorted(registered):
         both = view.infants[dimension].isin([value, reference]).to_numpy()
         sides: list[Stratum] = [view.stratum(dimension, side) for side in (value, reference)]
         if min(side.counts["n_matured"] for side in sides) < view.everyone.min_n:
@@ -168,8 +173,10 @@ def _hazards(view: View, kept: NDArray[np.bool_], dimension: str, value: str, at
     }
     for adjustment, design in models.items():
         data = cox_data(days, event, _varying(design), strata=pair["source"], entry=entry)
-        yield at("within-site", adjustment, hazard_ratio(data))
-        if adjustment == "site" and data.event.sum() < 2 * EVENTS_A_PARAMETER:
+        found = hazard_ratio(data)
+        yield at("within-site", adjustment, found)
+        few = data.event.sum() < 2 * EVENTS_A_PARAMETER
+        if design.shape[1] <= _FEW_COLUMNS and (few or found.value is None):
             yield at("within-site", adjustment, firth_hazard_ratio(data))
 
 
@@ -193,11 +200,13 @@ def _table(late: NDArray[np.bool_], mine: NDArray[np.bool_], theirs: NDArray[np.
 
 def _varying(design: Floats) -> Floats:
     """The first column, and those others that add something: a constant or repeated one has no coefficient."""
-    kept = [0]
-    for j in range(1, design.shape[1]):
-        with_it = np.column_stack([design[:, [*kept, j]], np.ones(len(design))])
-        if np.linalg.matrix_rank(with_it) == len(kept) + 2:
+    kept, basis = [], np.full((len(design), 1), 1 / np.sqrt(max(len(design), 1)))
+    for j in range(design.shape[1]):
+        rest = design[:, j] - basis @ (basis.T @ design[:, j])
+        length = float(np.linalg.norm(rest))
+        if j == 0 or length > _NOTHING_NEW * float(np.linalg.norm(design[:, j])):
             kept.append(j)
+            basis = np.column_stack([basis, rest / length]) if length > 0 else basis
     return design[:, kept]
 
 

@@ -12,7 +12,7 @@ from surveillance.cohort import last_complete_week, measured
 from surveillance.comparisons import modelled, over_groups, within_and_between
 from surveillance.estimates.estimate import LEVEL, Estimate
 from surveillance.measures.definitions import Measure
-from surveillance.measures.dimensions import DIMENSIONS, FURTHER_DIMENSIONS, PAIRS, REFERENCES, UNKNOWN
+from surveillance.measures.dimensions import DIMENSIONS, EVERYWHERE, FURTHER_DIMENSIONS, PAIRS, REFERENCES, UNKNOWN
 from surveillance.views import EVERYONE, Finding, View
 
 if TYPE_CHECKING:
@@ -68,12 +68,11 @@ def _window_rows(
     infants: pd.DataFrame, measure: Measure, settings: SurveillanceSettings, *, cumulative: bool
 ) -> Iterator[dict[str, Any]]:
     network = View(infants, measure, settings)
-    dimensions = (*DIMENSIONS, *FURTHER_DIMENSIONS, *PAIRS) if cumulative else DIMENSIONS
+    dimensions = (*DIMENSIONS, *FURTHER_DIMENSIONS, *PAIRS) if cumulative else (*DIMENSIONS, *EVERYWHERE)
     yield from _scope(network, "network", dimensions)
     for source in sorted(network.groups("source")):
-        yield from _scope(
-            View(infants[infants["source"] == source], measure, settings), f"site:{source}", DIMENSIONS[:-1]
-        )
+        here = View(infants[infants["source"] == source], measure, settings)
+        yield from _scope(here, f"site:{source}", (*DIMENSIONS[:-1], *EVERYWHERE))
     found = [*within_and_between(network)]
     if cumulative:
         found += over_groups(network)

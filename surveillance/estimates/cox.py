@@ -102,6 +102,7 @@ class _RiskSets:
         # Efron: the l-th of d tied deaths leaves l/d of all of them in the past. Breslow: none.
         rank = np.concatenate([np.arange(d) for d in counts]) if len(counts) else np.empty(0)
         self._gone = rank / counts[self._step] if ties == "efron" else np.zeros(len(self._step))
+        self._first, self._past = _deaths_at_risk(data, deaths)
 
     def moments(self, beta: Floats, order: int) -> tuple[float, list[Floats]]:
         """Sum of the deaths' linear predictors less the shift of the weights, and, at every death, the weighted sums of
@@ -116,6 +117,22 @@ class _RiskSets:
                 power = (power[:, :, None] * x[:, None, :]).reshape(len(x), -1)
             sums.append(self._over_risk_sets(power))
         return float((linear[self.event] - shift).sum()), sums
+
+    def pooled_second(self, beta: Floats, total: Floats) -> Floats:
+        """Sum over the deaths of the weighted mean of x x' over those at risk: one product, not one a death.
+
+        `total` is the sum of weights at each death, from `moments`.
+        """
+        linear = self.design @ beta
+        weight = np.exp(linear - float(linear.max(initial=0.0)))
+        deaths = len(self._to)
+        share = np.bincount(self._step, weights=1 / total, minlength=deaths)
+        gone = np.bincount(self._step, weights=self._gone / total, minlength=deaths)
+        upto = np.concatenate([[0.0], np.cumsum(share)])
+        times_at_risk = upto[self._past] - upto[self._first]
+        times_at_risk[self.event] -= gone[self._death_at]
+        product: Floats = (self.design * (weight * times_at_risk)[:, None]).T @ self.design
+        return product
 
     def _over_risk_sets(self, values: Floats) -> Floats:
         def upto(order: NDArray[np.int_], ends: NDArray[np.int_]) -> Floats:
@@ -132,21 +149,32 @@ class _RiskSets:
         return steps
 
 
+def _deaths_at_risk(data: CoxData, deaths: Floats) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Of each infant, the first of `deaths` (stratum, day; sorted) at which it is at risk, and the first one after."""
+    first, past = np.zeros(len(data.days), dtype=int), np.zeros(len(data.days), dtype=int)
+    for stratum in np.unique(data.strata):
+        here, start = data.strata == stratum, int(np.searchsorted(deaths[:, 0], stratum))
+        days = deaths[deaths[:, 0] == stratum, 1]
+        past[here] = start + np.searchsorted(days, data.days[here], side="right")
+        first[here] = start + (0 if data.entry is None else np.searchsorted(days, data.entry[here], side="right"))
+    return first, past
+
+
 def _partial_likelihood(data: CoxData, design: Floats, ties: Ties, *, firth: bool) -> Likelihood:
     sets = _RiskSets(data, design, ties)
     p = design.shape[1]
     observed = design[data.event].sum(axis=0)
 
     def at(beta: Floats) -> Point:
-        linear, sums = sets.moments(beta, 3 if firth else 2)
+        linear, sums = sets.moments(beta, 3 if firth else 1)
         total = sums[0]
         mean = sums[1] / total
-        second = (sums[2] / total).reshape(-1, p, p)
-        information = (second - mean[:, :, None] * mean[:, None, :]).sum(axis=0)
+        information = sets.pooled_second(beta, total[:, 0]) - mean.T @ mean
         value = linear - float(np.log(total).sum())
         score = observed - mean.sum(axis=0)
         if not firth:
             return Point(value, score, information)
+        second = (sums[2] / total).reshape(-1, p, p)
         sign, log_determinant = np.linalg.slogdet(information)
         if sign <= 0:
             return Point(-np.inf, score, information)

@@ -84,6 +84,8 @@ def standardised_difference(
     estimand, method = "rd_standardised", "g-computation, logistic"
     outcome, member = np.asarray(late, dtype=bool), np.asarray(group, dtype=bool)
     reason = _refused(outcome, member)
+    if reason is None and any(len(np.unique(outcome[side])) == 1 for side in (member, ~member)):
+        reason = "everyone or nobody of one group late: the model is separated"
     if reason is not None:
         return not_estimable(estimand, method, reason)
     n = len(outcome)

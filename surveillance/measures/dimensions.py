@@ -15,7 +15,7 @@ class Dimension:
     name: str
     reference: str | None
     order: tuple[str, ...]
-    use: Literal["charted", "further", "pair"]
+    use: Literal["charted", "everywhere", "further", "pair"]
     meaning: str
 
     @property
@@ -41,8 +41,10 @@ def _read() -> dict[str, Dimension]:
 DIMENSIONS_BY_NAME = _read()
 #: Dimensions that charts may watch, outcomes are frozen with and releases may show; `source` is the last.
 DIMENSIONS = tuple(name for name, one in DIMENSIONS_BY_NAME.items() if one.use == "charted")
-#: Further ones, and pairs, in `analytics.metric_result` only.
-FURTHER_DIMENSIONS = tuple(name for name, one in DIMENSIONS_BY_NAME.items() if one.use == "further")
+#: Never charted or released, but estimated in every scope and window as those are.
+EVERYWHERE = tuple(name for name, one in DIMENSIONS_BY_NAME.items() if one.use == "everywhere")
+#: These, and others that are estimated for the whole network and all of the past only, as pairs are.
+FURTHER_DIMENSIONS = tuple(name for name, one in DIMENSIONS_BY_NAME.items() if one.use in ("everywhere", "further"))
 PAIRS = tuple(name for name, one in DIMENSIONS_BY_NAME.items() if one.use == "pair")
 #: Fixed reference of each dimension (fixed, since the best of J groups is a biased reference). None: no comparison.
 REFERENCES: dict[str, str | None] = {name: one.reference for name, one in DIMENSIONS_BY_NAME.items()}

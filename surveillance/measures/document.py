@@ -28,8 +28,9 @@ An infant transferred in from elsewhere (flag `left_truncated`) saw the first pr
 whose first visit on record is the neurologist's, with the diagnosis (`no_prodromal_visit`, not in an emergency department).
 Waits that start or end with the first provider are undecided for both: from the visit here they would be 0 days, and in
 time. Their number is in `quality_flags` (`first_visit_unobserved`). Waits that start at an earlier known day count infants
-transferred in as at risk from their first contact here on (delayed entry). Further strata and pairs are estimated for the
-whole network and all of the past; the others also by site and over the rolling window.
+transferred in as at risk from their first contact here on (delayed entry). Pairs, and the further
+strata that are another reading of a first one (SPD-15, the caregivers'), are estimated for the whole network and all of the
+past; all others in every scope and window.
 """
 
 _ESTIMATES = """## Estimates
@@ -45,7 +46,7 @@ _ESTIMATES = """## Estimates
 | `rmst_diff_28` | extra days waited in the first 28 days | normal |
 | `rr` | ratio of the shares | Koopman; within sites: Mantel-Haenszel, Greenland and Robins |
 | `or` | odds ratio: conditional maximum likelihood; mid-P median unbiased; within sites: Mantel-Haenszel, conditional over all sites | exact; mid-P; Robins, Breslow and Greenland |
-| `hr` | hazard ratio of the event (below 1: slower), Cox with Efron's ties, strata by site; with Firth's penalty where events are few | Wald on the log; profile under Firth |
+| `hr` | hazard ratio of the event (below 1: slower), Cox with Efron's ties, strata by site; with Firth's penalty where events are few; of the registered groups, in every measure | Wald on the log; profile under Firth |
 | `rd_standardised` | difference over the same mix of clinical need and site (g-computation) | sandwich |
 | `bgv`, `bgsd`, `cov`, `idisu`, `idisw`, `mdmu`, `mdmw`, `mdbu`, `mdbw`, `theil`, `mld`, `par`, `paf` | inequality over the groups of a dimension, with the value that chance alone gives (`null_expectation`) | parametric bootstrap |
 | `bgv_corrected` | the between-group variance less what chance gives | none |

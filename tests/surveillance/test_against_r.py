@@ -171,6 +171,17 @@ def test_standardised_difference_as_glm_with_the_sandwich(case: Case) -> None:
     agree([found.value, found.se], [case["standardised"]["rd"], case["standardised"]["se"]], rel=1e-6)
 
 
+@pytest.mark.parametrize("case", cases("separated_covariate"))
+def test_a_separated_covariate_leaves_the_group_its_estimates_as_glm_and_coxph(case: Case) -> None:
+    design = np.array(case["x"]).T
+    difference = standardised_difference(case["late"], design[:, 0], design[:, 1:])
+    agree([difference.value], [case["rd"]], rel=1e-6)
+    ratio = hazard_ratio(
+        cox_data(case["time"], np.array(case["status"]) == 1, design[:, [0, 2]], strata=case["strata"])
+    )
+    agree([ratio.value, ratio.se], [case["hr"], case["se"]], rel=1e-6)
+
+
 @pytest.mark.parametrize("case", cases("shrinkage"))
 def test_shrinkage_as_brute_quadrature(case: Case) -> None:
     found = shrunk(case["late"], case["n"])

@@ -324,3 +324,19 @@ inequalities <- lapply(list(list(c(8, 5, 20, 11, 30), c(20, 25, 40, 15, 60)), li
     found <- indices(n / sum(n), y, sqrt(y * (1 - y) / n)); found$null_bgv <- (length(n) - 1) * mu * (1 - mu) / sum(n)
     c(list(late = many(x), n = many(n)), found) })
 save_as("inequality.json", inequalities)
+
+# A covariate whose coefficient is infinite: nobody with it, or everybody, was late, or had the event (first) ------------
+# glm and coxph warn, stop far out, and have the group's coefficient right.
+nuisance <- lapply(1:6, function(i) {
+  set.seed(100 + i)
+  n <- 70; g <- rep(c(1, 0, 0), length.out = n); rare <- rep(c(0, 0, 0, 0, 0, 0, 1, 0, 0, 0), length.out = n); age <- round(rnorm(n, 7, 3), 1)
+  site <- rep(1:2, each = n / 2); late <- rbinom(n, 1, plogis(-.5 + .9 * g)); late[rare == 1] <- i %% 2
+  w <- random_waits(n, 1, 12 * exp(.5 * g), 40); time <- w$time + 1; status <- w$status
+  if (i %% 2) status[rare == 1] <- 0 else { status[rare == 1] <- 1; time[rare == 1] <- 1; status[rare == 0 & time == 1] <- 0 }
+  x <- cbind(g, age, rare); logit <- suppressWarnings(glm(late ~ x, family = binomial, control = glm.control(epsilon = 1e-14, maxit = 60)))
+  at <- function(group) plogis(as.numeric(cbind(1, group, age, rare) %*% coef(logit)))
+  fit <- suppressWarnings(coxph(Surv(time, status) ~ g + rare + strata(site), control = coxph.control(eps = 1e-12, iter.max = 60)))
+  list(name = paste("covariate", i), late = many(late), time = many(time), status = many(status), strata = many(site),
+       x = lapply(1:3, function(j) many(x[, j])), rd = mean(at(1) - at(0)), hr = exp(coef(fit)[[1]]), se = sqrt(fit$var[1, 1]))
+})
+save_as("separated_covariate.json", nuisance)
