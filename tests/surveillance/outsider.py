@@ -22,7 +22,7 @@ Cell = tuple[Any, ...]
 Terms = dict[int, float]
 _MOST = 3000
 _BIPOC = {"no": ("nh_white",), "unknown": ("unknown", "declined")}
-#: docs/decisions/012-what-a-release-tells.md: where the size bands of shares without counts begin.
+#: docs/decisions/013-what-a-release-tells.md: where the size bands of shares without counts begin.
 _BANDS = (11, 22, 44, 55, 110, 150, 220, 320, 550, 800, 1100, 1600, _MOST + 1)
 
 
