@@ -148,17 +148,17 @@ def limit_of(charts: int, budget: float) -> float:
     return WEEKS_A_YEAR * charts / budget
 
 
-def shiryaev_roberts(log_e: Floats, r: Floats, limit: float) -> tuple[Floats, float, bool]:
-    """One step: the next R, M before a reset, and whether it signals.
+def shiryaev_roberts(log_e: Floats, r: Floats, limit: float) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """One step: the next R, M before a reset, and whether it signals; of shape (ratios), or (charts, ratios).
 
     R is no logarithm: through weeks that say nothing it grows by exactly 1 each, and a limit that is a whole number is
     reached in the week that it says.
     """
     with np.errstate(over="ignore"):
         grown: Floats = np.minimum(np.exp(np.minimum(log_e, _LARGEST_LOG)) * (1.0 + r), _LARGEST)
-    m = float(grown.mean())
-    signal = m >= limit
-    return (np.zeros_like(grown) if signal else grown), m, signal
+    m = np.asarray(grown.mean(axis=-1))
+    signal = np.asarray(m >= limit)
+    return np.where(signal[..., None], 0.0, grown), m, signal
 
 
 def run_chart(
@@ -177,7 +177,9 @@ def run_chart(
         blocks, carried = gather([*carried, *rows])
         log_e = sum((log_e_values(block, ratios, margin=margin) for block in blocks), np.zeros(len(ratios)))
         r, m, signal = shiryaev_roberts(log_e, r, limit)
-        steps.append(Week(tuple(blocks), carried, tuple(log_e.tolist()), tuple(r.tolist()), m, limit, signal))
+        steps.append(
+            Week(tuple(blocks), carried, tuple(log_e.tolist()), tuple(r.tolist()), float(m), limit, bool(signal))
+        )
     return steps
 
 

@@ -8,7 +8,6 @@ change on; the weeks that an outcome takes to mature come on top.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from surveillance.detector import Block, Gather, Row, complete_blocks, log_e_values, shiryaev_roberts
-from surveillance.hazards import HAZARD_RATIOS, HORIZON_DAYS, Waits, complete_cells
+from surveillance.detector import ODDS_RATIOS, Block, log_e_values, shiryaev_roberts
+from surveillance.hazards import HAZARD_RATIOS, HORIZON_DAYS, MIN_ENTRIES
 from surveillance.measures.registry import ChartVersion
 
 if TYPE_CHECKING:
@@ -29,12 +28,15 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
     Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 WEEKS_A_YEAR = 52
 #: Shape of the waits' Weibull distribution (statistics.md 1.0).
 _SHAPE = 0.75
 #: The first whole day that is late.
 _LATE_FROM = 8
+#: Charts simulated together are those whose counts are about so many.
+_COUNTS_TOGETHER = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Scenario:
     version: ChartVersion = "binary"
     #: Standard deviation of the sites' log odds of being late; the group is the more there, the slower the site.
     site_spread: float = 0.0
+    #: As the chart is registered: the ratio that it tolerates, and the reference that a block waits for.
+    margin: float = 1.0
+    min_reference: int = 1
 
     def late_in(self, week: int) -> float:
         return self.late if self.baseline is None else self.baseline(week)
@@ -67,25 +72,6 @@ class Power:
     median_weeks: float | None
     detected: dict[int, float]  # weeks -> share of charts that have signalled by then
     charts: int
-
-
-class _Chart:
-    """One simulated chart: counts carried forward by site, the statistic, and its signals."""
-
-    def __init__(self, version: ChartVersion) -> None:
-        self.gather: Gather = complete_blocks if version == "binary" else complete_cells
-        self.ratios = None if version == "binary" else HAZARD_RATIOS
-        self.carried: list[Row] = []
-        self.r = np.zeros(4)
-
-    def week(self, rows: list[Row], limit: float) -> bool:
-        log_e = np.zeros(4)
-        if rows:
-            blocks, self.carried = self.gather([*self.carried, *rows])
-            for block in blocks:
-                log_e += log_e_values(block) if self.ratios is None else log_e_values(block, self.ratios)
-        self.r, _, signal = shiryaev_roberts(log_e, self.r, limit)
-        return signal
 
 
 def _arrivals(scenario: Scenario, weeks: int, rng: np.random.Generator) -> tuple[Counts, Counts]:
@@ -112,32 +98,19 @@ def _late(scenario: Scenario, weeks: int, odds_ratio: Callable[[int], float]) ->
     return group / (1 + group), reference / (1 + reference)
 
 
-def _blocks(
-    scenario: Scenario, weeks: int, rng: np.random.Generator, odds_ratio: Callable[[int], float]
-) -> Iterator[list[Row]]:
-    """Week by week, the late and all of the group and of the reference by site."""
-    n_group, n_reference = _arrivals(scenario, weeks, rng)
-    group, reference = _late(scenario, weeks, odds_ratio)
-    x, y = rng.binomial(n_group, group), rng.binomial(n_reference, reference)
-    for drawn in np.stack([x, n_group, y, n_reference], axis=-1).tolist():
-        yield [((str(site), ""), Block(*counts)) for site, counts in enumerate(drawn) if counts[1] or counts[3]]
+def drawn(scenario: Scenario, weeks: int, rng: np.random.Generator, odds_ratio: Callable[[int], float]) -> Counts:
+    """One chart's counts, of shape (weeks, sites, 4): late and all of the group, late and all of the reference.
 
-
-def _waits(
-    scenario: Scenario, weeks: int, rng: np.random.Generator, odds_ratio: Callable[[int], float]
-) -> Iterator[list[Row]]:
-    """Week by week, the days waited by site; beyond the horizon an infant is still waiting."""
-    by_day = [
-        rng.multinomial(n, _day_chances(late))
-        for n, late in zip(_arrivals(scenario, weeks, rng), _late(scenario, weeks, odds_ratio), strict=True)
-    ]
-    last = HORIZON_DAYS + 1
-    for group, reference in zip(*by_day, strict=True):
-        rows: list[Row] = []
-        for site, day in zip(*((a.tolist()) for a in np.nonzero(group + reference)), strict=True):
-            g, r = int(group[site, day]), int(reference[site, day])
-            rows.append(((str(site), ""), Waits(day, 0, g, 0, r) if day == last else Waits(day, g, 0, r, 0)))
-        yield rows
+    Of the time-to-event version (weeks, sites, 2, days): of the group and of the reference those whose wait ended on
+    each day up to the horizon, and, last, those who wait still.
+    """
+    entered = _arrivals(scenario, weeks, rng)
+    chances = _late(scenario, weeks, odds_ratio)
+    if scenario.version == "binary":
+        late = [rng.binomial(n, p) for n, p in zip(entered, chances, strict=True)]
+        return np.stack([late[0], entered[0], late[1], entered[1]], axis=-1)
+    days = [rng.multinomial(n, _day_chances(p)) for n, p in zip(entered, chances, strict=True)]
+    return np.stack(days, axis=-2)
 
 
 def _day_chances(late: Floats) -> Floats:
@@ -146,6 +119,52 @@ def _day_chances(late: Floats) -> Floats:
     waiting = late[..., None] ** ((days / _LATE_FROM) ** _SHAPE)
     chances: Floats = np.concatenate([waiting[..., :-1] - waiting[..., 1:], waiting[..., -1:]], axis=-1)
     return chances
+
+
+def _complete(scenario: Scenario, held: Counts) -> Flags:
+    """Which of the counts held, by chart and site, make a block: the rules of `complete_blocks`, `complete_cells`."""
+    if scenario.version == "binary":
+        return np.asarray((held[..., 1] > 0) & (held[..., 3] >= scenario.min_reference))
+    entered = held.sum(axis=-1)
+    return np.asarray((entered[..., 0] >= MIN_ENTRIES) & (entered[..., 1] > 0))
+
+
+def _cells(held: Counts) -> tuple[Counts, Counts]:
+    """Cells (k, 4) of completed blocks (n, 2, days), and the block of each: the rule of `hazards.cells`."""
+    at_risk = held[..., ::-1].cumsum(axis=-1)[..., ::-1]
+    both = np.stack([held[:, 0], at_risk[:, 0], held[:, 1], at_risk[:, 1]], axis=-1)[:, :-1]
+    which, day = np.nonzero(both[..., 0] + both[..., 2])
+    return both[which, day], which
+
+
+def _log_e(scenario: Scenario, held: Counts) -> Floats:
+    """Log e-values of a week, by chart; the counts held, by chart and site, that it takes are 0 afterwards."""
+    ratios = ODDS_RATIOS if scenario.version == "binary" else HAZARD_RATIOS
+    chart, site = np.nonzero(_complete(scenario, held))
+    blocks, of = held[chart, site], chart
+    if scenario.version == "time-to-event":
+        blocks, which = _cells(blocks)
+        of = chart[which]
+    held[chart, site] = 0
+    log_e = np.zeros((len(held), len(ratios)))
+    for one, block in zip(of.tolist(), blocks.tolist(), strict=True):
+        log_e[one] += log_e_values(Block(*block), ratios, margin=scenario.margin)
+    return log_e
+
+
+def run_together(scenario: Scenario, counts: Counts, limit: float, *, until: int | None = None) -> list[list[int]]:
+    """Weeks in which each chart signals. `counts` (charts, weeks, ...) as `drawn`; all go through a week together."""
+    following, weeks = np.arange(counts.shape[0]), counts.shape[1]
+    held, r = np.zeros_like(counts[:, 0]), np.zeros((len(following), 4))
+    found: list[list[int]] = [[] for _ in following]
+    for week in range(weeks):
+        held += counts[following, week]
+        r, _, signal = shiryaev_roberts(_log_e(scenario, held), r, limit)
+        for chart in following[signal].tolist():
+            found[chart].append(week)
+        if until is not None and week >= until:
+            following, held, r = following[~signal], held[~signal], r[~signal]
+    return found
 
 
 def signals(
@@ -159,16 +178,13 @@ def signals(
     until: int | None = None,
 ) -> list[list[int]]:
     """Weeks in which each of `charts` simulated charts signals; each is followed to its first from `until` on."""
-    draw = _blocks if scenario.version == "binary" else _waits
-    found = []
-    for one in range(charts):
-        chart, hits = _Chart(scenario.version), []
-        for week, rows in enumerate(draw(scenario, weeks, np.random.default_rng([seed, one]), odds_ratio)):
-            if chart.week(rows, limit):
-                hits.append(week)
-                if until is not None and week >= until:
-                    break
-        found.append(hits)
+    found: list[list[int]] = []
+    days = 1 if scenario.version == "binary" else HORIZON_DAYS
+    together = max(1, _COUNTS_TOGETHER // (weeks * scenario.sites * days))
+    for first in range(0, charts, together):
+        seeds = [[seed, one] for one in range(first, min(first + together, charts))]
+        counts = np.stack([drawn(scenario, weeks, np.random.default_rng(one), odds_ratio) for one in seeds])
+        found += run_together(scenario, counts, limit, until=until)
     return found
 
 
@@ -232,5 +248,13 @@ def scenario_of(chart: Chart, frozen: pd.DataFrame, odds_ratio: float = 2.0) -> 
         return None
     sites = int(year["source"].nunique()) if chart.scope == "within-site" else 1
     return Scenario(
-        len(year) * WEEKS_A_YEAR / weeks, shares[0], shares[1], late, odds_ratio, sites, None, chart.version
+        len(year) * WEEKS_A_YEAR / weeks,
+        shares[0],
+        shares[1],
+        late,
+        odds_ratio,
+        sites,
+        version=chart.version,
+        margin=chart.margin,
+        min_reference=chart.min_reference,
     )

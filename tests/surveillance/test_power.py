@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from surveillance.detector import Block
-from surveillance.power import Scenario, false_alerts, power, signals, weeks_to_detection
+from surveillance.detector import Block, complete_blocks, run_chart
+from surveillance.hazards import HAZARD_RATIOS, HORIZON_DAYS, Waits, complete_cells
+from surveillance.power import Scenario, drawn, false_alerts, power, run_together, signals, weeks_to_detection
 from surveillance.sequence import confidence_sequence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from surveillance.detector import Row
 
 LIMIT = 1040.0
 
@@ -48,6 +57,43 @@ def test_the_confidence_sequence_covers_at_every_week() -> None:
         low, high = confidence_sequence([[Block(*row)] if row[1] and row[3] else [] for row in rows])
         missed += bool(((low > 2) | (high < 2)).any())
     assert missed <= 6  # 5% of 40 are 2; more than 6 with a chance of 0.3%
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Scenario(300, 0.15, 0.5, sites=12, odds_ratio=5, site_spread=0.5),
+        Scenario(500, 0.2, 0.6, sites=2, odds_ratio=5, margin=1.2, min_reference=3),
+        Scenario(300, 0.15, 0.5, sites=3, odds_ratio=5, version="time-to-event"),
+    ],
+    ids=["binary", "with a margin", "days waited"],
+)
+def test_charts_simulated_together_are_each_the_detectors(scenario: Scenario) -> None:
+    weeks, limit = 120, 20.0
+    counts = np.stack([drawn(scenario, weeks, np.random.default_rng([4, i]), lambda week: 5.0) for i in range(6)])
+    found = run_together(scenario, counts, limit)
+    assert sum(map(len, found)) > 6
+    for chart, signalled in zip(counts, found, strict=True):
+        weekly = [[row for site, one in enumerate(week) for row in _rows(str(site), one)] for week in chart]
+        if scenario.version == "binary":
+            gather = partial(complete_blocks, min_reference=scenario.min_reference)
+            steps = run_chart(weekly, [limit] * weeks, gather=gather, margin=scenario.margin)
+        else:
+            steps = run_chart(weekly, [limit] * weeks, gather=complete_cells, ratios=HAZARD_RATIOS)
+        assert [week for week, step in enumerate(steps) if step.signal] == signalled
+    first = run_together(scenario, counts, limit, until=40)
+    assert first == [
+        [week for week in chart if week <= min((w for w in chart if w >= 40), default=weeks)] for chart in found
+    ]
+
+
+def _rows(site: str, counts: NDArray[np.int64]) -> list[Row]:
+    """Counts of one site and week, as `drawn`, as the detector reads them."""
+    if counts.ndim == 1:
+        return [((site, ""), tuple(counts.tolist()))]
+    days = enumerate(counts.T.tolist())
+    waits = [Waits(day, 0, g, 0, r) if day > HORIZON_DAYS else Waits(day, g, 0, r, 0) for day, (g, r) in days if g or r]
+    return [((site, ""), one) for one in waits]
 
 
 def test_the_same_question_has_the_same_answer() -> None:
