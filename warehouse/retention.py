@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, text
 
-from warehouse import keys, state
+from warehouse import keys, planner, staging, state
 from warehouse.errors import InfantUnknown, translated
 from warehouse.schema.base import tables
 
@@ -151,6 +151,8 @@ def _delete(connection: Connection, source: str, members: list[str], owners: lis
             condition = " OR ".join(f"({way})" for way in ways)
             result = connection.execute(text(f"DELETE FROM {table.fullname} WHERE {condition}"), given)  # noqa: S608
             deleted[table.fullname] = result.rowcount
+    # Staging first, and in its own order: a pull that is staged at the same time waits, and both go on.
+    planner.forget(connection, (*staging.STAGED, *deleted))
     return deleted
 
 
@@ -185,6 +187,7 @@ def purge(engine: Engine, *, before: datetime, at: datetime, reason: str, dry_ru
         if dry_run:
             connection.rollback()
             return removed
+        planner.forget(connection, (*staging.STAGED, *(table for table in removed if table not in staging.STAGED)))
         for what, count in removed.items():
             _record_purge(connection, what, before, at, reason, count)
     return removed

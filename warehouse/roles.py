@@ -102,10 +102,11 @@ def _grants() -> list[str]:
             WHERE schemaname IN ('clinical', 'ops') AND starts_with(tablename, 'stg_')
         LOOP
             EXECUTE 'REVOKE ALL ON ' || made.name || ' FROM {CLINICAL}, {OPERATOR}';
-            IF current_setting('server_version_num')::integer >= 170000 THEN  -- to ANALYZE what is staged
-                EXECUTE 'GRANT MAINTAIN ON ' || made.name || ' TO {LOADER}';
-            END IF;
-        END LOOP; END $$"""  # noqa: S608
+        END LOOP;
+        IF current_setting('server_version_num')::integer >= 170000 THEN  -- to ANALYZE what was staged, or erased
+            GRANT MAINTAIN ON ALL TABLES IN SCHEMA clinical, analytics TO {LOADER};
+            GRANT MAINTAIN ON ops.stg_ledger, ops.stg_pull TO {LOADER};
+        END IF; END $$"""  # noqa: S608
     )
     made.append(_without_system_columns())
     # Who was erased, and which key is in use, concerns the loader and the owner only.

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from fhir_mapping.model import Resource
 from fhir_mapping.newest import instant_of
 from fhir_source.errors import LandingDamaged
-from warehouse import resources, state
+from warehouse import planner, resources, state
 from warehouse.copying import copy_rows, copy_texts
 from warehouse.errors import StagingStale, translated
 from warehouse.schema.contract import content_names
@@ -32,6 +32,8 @@ SELECTED = (
     "ops.stg_pull",
 )
 MAPPED = ("clinical.stg_event", "clinical.stg_timeline", "clinical.stg_infant", "clinical.stg_conformance")
+#: All of staging, in the order in which it is locked.
+STAGED = (*SELECTED, *MAPPED, "clinical.stg_quarantine")
 _EVENT_COLUMNS = (
     "infant",
     "milestone",
@@ -94,7 +96,7 @@ def stage_selection(
                 "mapping_version": mapping_version,
             },
         )
-        _analyse(connection, SELECTED)
+        planner.analyse(connection, SELECTED)
 
 
 def stage_mapping(
@@ -163,7 +165,7 @@ def stage_mapping(
                 kept="the warehouse is as it was",
                 next_step="run `iess load` again, which selects, maps and loads it",
             )
-        _analyse(connection, MAPPED)
+        planner.analyse(connection, MAPPED)
 
 
 def staged_resources(engine: Engine, source: str, pull_id: str) -> list[Resource]:
@@ -270,18 +272,9 @@ def _set_unchanged_aside(
     return [selected[n] for n in changed]
 
 
-def _analyse(connection: Connection, tables: Iterable[str]) -> None:
-    """Tell the planner how much is staged: it remembers these tables as empty, and would join them row by row.
-
-    Where the loader may not (before PostgreSQL 17 only owners may), the server warns and goes on.
-    """
-    for table in tables:
-        connection.execute(text(f"ANALYZE {table}"))
-
-
 def clear(connection: Connection, source: str, pull_id: str) -> None:
     """Remove all that is staged of a pull."""
-    _delete(connection, (*SELECTED, *MAPPED, "clinical.stg_quarantine"), source, pull_id)
+    _delete(connection, STAGED, source, pull_id)
 
 
 def _delete(connection: Connection, tables: Iterable[str], source: str, pull_id: str, *, extra: str = "") -> None:

@@ -42,6 +42,20 @@ def cohort(pull_id: str = "20260105T000000Z") -> Pull:
     )
 
 
+def samples(engine: Engine, needle: str) -> list[str]:
+    """Columns of which the planner remembers a value that says `needle`."""
+    with engine.connect() as connection:
+        return list(
+            connection.execute(
+                text(
+                    "SELECT concat_ws('.', schemaname, tablename, attname) FROM pg_stats WHERE concat("
+                    "most_common_vals, histogram_bounds, most_common_elems) LIKE :needle ORDER BY 1"
+                ),
+                {"needle": f"%{needle}%"},
+            ).scalars()
+        )
+
+
 def places(engine: Engine, needle: str) -> list[str]:
     """Tables with a row that says `needle` anywhere."""
     with engine.connect() as connection:
@@ -76,6 +90,25 @@ def test_an_erased_infant_is_nowhere_and_does_not_come_back(run: Run, warehouse_
     }
     with warehouse_engine.connect() as connection:
         assert list(state.timelines(connection)["infant"]) == ["kept"]
+
+
+def test_the_planner_forgets_who_was_erased_and_what_was_purged(
+    run: Run, logins: dict[str, Engine], warehouse_engine: Engine
+) -> None:
+    run(cohort())
+    later = cohort("20260106T000000Z")
+    stage(warehouse_engine, later)  # samples of what is staged stay when staging is empty again
+    with warehouse_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    key = infant_key(HASH_KEY, "north", "erasable")
+    assert len(samples(warehouse_engine, "erasable")) > 15
+    assert len(samples(warehouse_engine, key)) > 1
+    purge(logins["iess_loader"], before=AT, at=AT, reason="30 days")
+    assert [column for column in samples(warehouse_engine, "erasable") if "quarantine" in column] == []
+    erase(logins["iess_loader"], "north", "erasable", hash_key=HASH_KEY, at=AT, reason="asked")
+    assert samples(warehouse_engine, "erasable") == []
+    assert samples(warehouse_engine, key) == []
+    assert "clinical.resource.resource_id" in samples(warehouse_engine, "kept")
 
 
 def test_not_even_the_deletion_of_an_erased_infants_records_names_them(run: Run, warehouse_engine: Engine) -> None:
