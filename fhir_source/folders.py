@@ -37,7 +37,8 @@ def pull_folder(
     """Copy every FHIR file of the folder `source.url`; `since` is not applied, a folder is always read whole.
 
     The transaction time is that of the export's log when one lies beside the files, else the newest `lastUpdated` in
-    them, else the newest time of change of a file, else `now`. Raises UnreadableInput for a folder that is missing or
+    them up to `now` (a later one is a wrong clock's, unless all are), else the newest time of change of a file, else
+    `now`. Raises UnreadableInput for a folder that is missing or
     has no FHIR file, and for a file that is truncated, damaged or no JSON document,
     SourceUnreachable for a store that is down.
     """
@@ -46,7 +47,7 @@ def pull_folder(
     writer.ask(["files", source.url, *(file.stamp for file in inputs)])
     for index, file in enumerate(inputs):
         if f"file/{index}" not in writer.units:
-            _FileCopy(folder, file, index, progress).into(writer)
+            _FileCopy(folder, file, index, now, progress).into(writer)
     return _manifest(writer, source, folder, inputs, since, now)
 
 
@@ -57,10 +58,12 @@ def _manifest(
     counts: Counter[str] = Counter()
     for unit in units:
         counts.update(unit.facts.get("types", {}))
-    stamps = [unit.facts["newest"] for unit in units if unit.facts.get("newest")]
+    stamps, ahead = ([unit.facts[name] for unit in units if unit.facts.get(name)] for name in ("newest", "ahead"))
     changed = [file.changed for file in inputs if parse(file.changed)]
-    time = parse(folder.export_time() or max(stamps, default=None) or max(changed, default=None)) or now
+    time = parse(folder.export_time() or max(stamps or ahead, default=None) or max(changed, default=None)) or now
     notes = {note for unit in units for note in unit.facts.get("notes", ())}
+    if stamps and ahead:
+        notes.add("some lastUpdated lie after the pull: they were not taken for its time")
     if since:
         notes.add("a folder is read whole: since was not applied")
     return Manifest(
@@ -80,13 +83,17 @@ def _manifest(
 class _FileCopy:
     """Copies one file, counting what is in it."""
 
-    def __init__(self, folder: Folder, file: Input, index: int, progress: Callable[[str, int], None] | None) -> None:
+    def __init__(
+        self, folder: Folder, file: Input, index: int, now: datetime, progress: Callable[[str, int], None] | None
+    ) -> None:
         self._folder = folder
         self._file = file
         self._index = index
+        self._now = now
         self._progress = progress
         self._types: Counter[str] = Counter()
         self._newest: str | None = None
+        self._ahead: str | None = None
         self._notes: list[str] = []
 
     def into(self, writer: PullWriter) -> Unit:
@@ -106,6 +113,7 @@ class _FileCopy:
                 kind,
                 types=dict(self._types) if file.role == "output" else {},
                 newest=self._newest,
+                ahead=self._ahead,
                 notes=self._notes or ([] if spool.rows else [f"{file.name} is empty"]),
             )
 
@@ -150,8 +158,11 @@ class _FileCopy:
         self._types.update(kinds)
         for stamp in set(_LAST_UPDATED.findall(block)):
             when = parse(stamp.decode(errors="replace"))
-            if when:  # one that can't be read is for the mapping to quarantine; the watermark takes what it can
+            # One that can't be read is for the mapping to quarantine; the watermark takes what it can.
+            if when and when <= self._now:
                 self._newest = max(iso(when), self._newest or "")
+            elif when:
+                self._ahead = max(iso(when), self._ahead or "")
         if self._progress:
             for kind, count in kinds.items():
                 self._progress(kind, count)

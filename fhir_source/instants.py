@@ -10,9 +10,9 @@ def parse(text: str | None) -> datetime | None:
     """An ISO 8601 instant with its offset, in UTC; None when it is not one."""
     try:
         when = datetime.fromisoformat(text or "")
-    except ValueError:
+        return when.astimezone(UTC) if when.tzinfo else None
+    except (ValueError, OverflowError):  # the first and the last day of the calendar may lie beyond it in UTC
         return None
-    return when.astimezone(UTC) if when.tzinfo else None
 
 
 def from_http(text: str | None) -> datetime | None:

@@ -154,6 +154,23 @@ def test_same_files_give_the_same_bytes_and_the_same_watermark(
     assert one.transaction_time == two.transaction_time == "2026-06-01T10:00:00Z"
 
 
+def test_a_clock_that_was_ahead_does_not_move_the_watermark(
+    tmp_path: Path, folder: Path, copying: Callable[..., Manifest]
+) -> None:
+    """One record stamped 2035 would have the warehouse know nothing before then, and all later pulls with it."""
+    later, right = (
+        {"resourceType": "Patient", "id": day, "meta": {"lastUpdated": f"{day}T12:00:00Z"}}
+        for day in ("2035-01-01", "2026-11-20")
+    )
+    beyond = {"resourceType": "Patient", "id": "x", "meta": {"lastUpdated": "0001-01-01T00:00:00+14:00"}}
+    cohort.write(folder / "a", [later, beyond])
+    assert copying(folder, "1").transaction_time == "2035-01-01T12:00:00Z", "there is no better clock to go by"
+    cohort.write(folder / "b", [right])
+    manifest = copying(folder, "2")
+    assert manifest.transaction_time == "2026-11-20T12:00:00Z"
+    assert [note for note in manifest.notes if "lastUpdated" in note] != []
+
+
 def test_without_instants_the_newest_file_gives_the_watermark(folder: Path, copying: Callable[..., Manifest]) -> None:
     for name, when in (("A.ndjson", 1_700_000_000), ("B.ndjson", 1_600_000_000)):
         (folder / name).write_bytes(LINES[0])
