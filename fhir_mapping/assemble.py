@@ -92,15 +92,17 @@ class _Shared:
                 targets += [known] if known else []
             else:
                 targets += self._by_id.get(target.id, [])
+            if target.type in ("Practitioner", ""):
+                targets += self._roles.get(target.id, [])
         if resource.type == "Practitioner":
             targets += self._roles.get(resource.id, [])
         return targets
 
     def _practitioners(self, owner: str) -> list[str]:
-        """The id of the Practitioner whose role it is."""
+        """The id of the Practitioner whose role it is, who need not be here."""
         if not owner.startswith("?"):
             return [owner]
-        return [found.id for found in self._with_identifier(Target("Practitioner", owner))]
+        return [found.id for found in self._with_identifier(Target("Practitioner", owner))] or [owner]
 
     def _with_identifier(self, target: Target) -> list[Resource]:
         found = self._identified.find(target, REFERENCED_TYPES)

@@ -154,13 +154,15 @@ class Chart:
 
     @cached_property
     def roles_by_practitioner(self) -> dict[str, list[Resource]]:
-        """PractitionerRoles by the id of their Practitioner."""
+        """PractitionerRoles by the id of their Practitioner, who need not be here."""
         found: dict[str, list[Resource]] = {}
         for _, role in sorted(self.record.references.items()):
             if role.type == "PractitionerRole":
-                person = self.resolve(role.body.get("practitioner"), role, "Practitioner")
-                if person is not None:
-                    found.setdefault(person.id, []).append(role)
+                practitioner = role.body.get("practitioner")
+                person = self.resolve(practitioner, role, "Practitioner")
+                known_as = person.id if person is not None else practitioner_named(practitioner)
+                if known_as:
+                    found.setdefault(known_as, []).append(role)
         return found
 
     def resolve(self, reference: object, holder: Resource, *types: str) -> Resource | None:
@@ -210,6 +212,13 @@ class Chart:
     def knows_a_system_of(self, concept: Json) -> bool:
         """Whether a coding of the concept is in a system that the value sets know: its words don't stand alone."""
         return any(self.codes.system(text(coding.get("system"))) for coding in objs(concept.get("coding")))
+
+
+def practitioner_named(reference: object) -> str:
+    """The id by which a reference names a Practitioner, whether or not the resource is here; "" for another type."""
+    element = obj(reference)
+    target = reference_target(element)
+    return target.id if target and (target.type or type_of(element)) in {"Practitioner", ""} else ""
 
 
 def words_of(concepts: Iterable[Json], *, displays: bool = True) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from fhir_mapping.chart import words_of
+from fhir_mapping.chart import practitioner_named, words_of
 from fhir_mapping.codes.normal import NUCC
 from fhir_mapping.elements import obj, objs, text
 from fhir_mapping.releases import names_of
@@ -130,6 +130,10 @@ def of_actor(reference: object, holder: Resource, chart: Chart) -> Specialty:
         reference, holder, "PractitionerRole", "Practitioner", "HealthcareService", "Organization", "Location"
     )
     if actor is None:
+        # Some exports have the roles of a person and not the person.
+        found = of_roles(practitioner_named(reference), chart)
+        if found.verdict != "unknown":
+            return found
         # A dangling reference may still carry the name that the record shows.
         shown = obj(reference).get("display")
         if isinstance(shown, str) and names_neurology(shown):
@@ -156,9 +160,18 @@ def of_role(role: Resource, chart: Chart) -> Specialty:
 
 
 def of_practitioner(practitioner: Resource, chart: Chart) -> Specialty:
+    """The roles of a person; without any that tells, the qualifications."""
+    found = of_roles(practitioner.id, chart)
+    if found.verdict != "unknown":
+        return found
+    qualifications = [obj(item.get("code")) for item in objs(practitioner.body.get("qualification"))]
+    return of_concepts(qualifications, chart) if "specialty_neurology" in chart.roles_of(qualifications) else UNKNOWN
+
+
+def of_roles(practitioner_id: str, chart: Chart) -> Specialty:
     """All active roles of a person: one specialty, or `ambiguous` when neurology is one among others (G25)."""
     roles = [
-        role for role in chart.roles_by_practitioner.get(practitioner.id, ()) if role.body.get("active") is not False
+        role for role in chart.roles_by_practitioner.get(practitioner_id, ()) if role.body.get("active") is not False
     ]
     found = [_once(role, chart, of_role) for role in roles]
     verdicts = {item.verdict for item in found} - {"unknown"}
@@ -166,7 +179,4 @@ def of_practitioner(practitioner: Resource, chart: Chart) -> Specialty:
         return found[0] if found[0].verdict == "neurology" else Specialty("neurology")
     if "neurology" in verdicts:
         return Specialty("ambiguous")
-    if verdicts:
-        return Specialty("other")
-    qualifications = [obj(item.get("code")) for item in objs(practitioner.body.get("qualification"))]
-    return of_concepts(qualifications, chart) if "specialty_neurology" in chart.roles_of(qualifications) else UNKNOWN
+    return Specialty("other") if verdicts else UNKNOWN

@@ -283,7 +283,8 @@ class _Selecting:
         practitioners = [resource for resource in resources if resource.type == "Practitioner"]
         keys = (key for one in practitioners for key in identifier_keys(one.body.get("identifier")))
         known_as = {*(one.id for one in practitioners), *(f"?{key}" for key in keys)}
-        return self._keys_of(named) | self._roles_of(Target("Practitioner", identity) for identity in known_as)
+        people = {*named, *(Target("Practitioner", identity) for identity in known_as)}
+        return self._keys_of(named) | self._roles_of(people)  # roles of those who aren't here, too
 
     def _keys_of(self, targets: Collection[Target]) -> set[Key]:
         """Types and ids; of what is known by its id alone, or by an identifier, as far as it is a shared resource."""
