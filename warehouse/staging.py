@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
@@ -92,11 +93,17 @@ def stage_selection(
                 "source": key[0],
                 "pull_id": key[1],
                 "instant": transaction_instant(manifest),
-                "data_through": selection.data_through,
+                "data_through": _reached(selection.data_through, transaction_instant(manifest)),
                 "mapping_version": mapping_version,
             },
         )
         planner.analyse(connection, SELECTED)
+
+
+def _reached(data_through: date | None, instant: datetime) -> date | None:
+    """A pull has no data of days after its time, in any time zone; records that say so have a wrong date."""
+    asked, next_day = instant.astimezone(UTC).date(), timedelta(days=1)
+    return asked + next_day if data_through is not None and data_through - next_day > asked else data_through
 
 
 def stage_mapping(

@@ -325,6 +325,20 @@ def test_the_censor_date_moves_with_the_data_and_as_known_then_it_is_the_one_of_
     ]
 
 
+@pytest.mark.parametrize(
+    ("told", "held"),
+    [("2035-01-01", "2026-01-06"), ("2026-01-06", "2026-01-06"), ("2026-01-01", "2026-01-01"), (None, None)],
+)
+def test_a_pull_reaches_no_further_than_its_time(told: str | None, held: str | None, warehouse_engine: Engine) -> None:
+    """Otherwise one record with a wrong date would have a source that falls silent look up to date for years."""
+    pull = Pull("20260105T000000Z", [patient("a")])
+    selection = replace(pull.selection(), data_through=date.fromisoformat(told) if told else None)
+    staging.stage_selection(warehouse_engine, pull.manifest(), selection)
+    with warehouse_engine.connect() as connection:
+        found = connection.execute(text("SELECT data_through FROM ops.stg_pull")).scalar_one()
+    assert found == (date.fromisoformat(held) if held else None)
+
+
 def test_a_server_whose_clock_went_back_is_refused(run: Run, warehouse_engine: Engine) -> None:
     run(FIRST)
     before = warehouse_hash(warehouse_engine)
