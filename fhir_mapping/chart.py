@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fhir_mapping.dates import DateRange, add_months
 from fhir_mapping.elements import Unreadable, date_at, obj, objs, text
 from fhir_mapping.model import Quarantined, Resource
-from fhir_mapping.references import Identified, reference_target, target_of, type_of
+from fhir_mapping.references import Identified, reference_target, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -195,8 +195,10 @@ class Chart:
         return None
 
     def same_target(self, reference: object) -> tuple[str, str] | None:
-        """(type, id) that a literal reference names, whether or not the resource is here."""
-        target = target_of(text(obj(reference).get("reference")))
+        """(type, id) that a reference names: by an identifier what the infant's record has, else here or not."""
+        target = reference_target(obj(reference))
+        if target is not None and target.id.startswith("?"):
+            target = next(self._identified.find(target, sorted(self.record.resources)), None)
         return (target.type, target.id) if target else None
 
     # Codes ---------------------------------------------------------------------------------------------------

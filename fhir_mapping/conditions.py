@@ -164,6 +164,17 @@ def reason_roles(concepts: Sequence[Json], chart: Chart) -> frozenset[str]:
     return frozenset(found)
 
 
+def contained_reasons(references: Sequence[Json], holder: Resource, chart: Chart) -> list[Json]:
+    """What the reasons say that stand inside of the resource: the codes of its contained Conditions."""
+    inside = [one for one in references if text(one.get("reference")).startswith("#")]
+    conditions = [one for item in inside if (one := chart.resolve(item, holder, "Condition")) is not None]
+    return [
+        concept_of(one.body.get("code"))
+        for one in conditions
+        if one.type == "Condition" and not _status_codes(one.body.get("verificationStatus")) & _REJECTED
+    ]
+
+
 def _lenient(value: object, path: str, chart: Chart, problems: list[Unreadable]) -> DateRange | None:
     try:
         return date_at(value, path, chart.timezone)

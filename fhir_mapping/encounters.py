@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fhir_mapping import neurology
 from fhir_mapping.chart import words_of
+from fhir_mapping.conditions import contained_reasons
 from fhir_mapping.elements import Unreadable, date_at, obj, objs, reference_of, text
 from fhir_mapping.releases import (
     admission,
@@ -142,7 +143,8 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
     if when is None:
         return None
     concepts, references = reasons(body)
-    targets = [chart.same_target(reference) for reference in (*references, *encounter_diagnoses(body))]
+    references += encounter_diagnoses(body)
+    targets = [chart.same_target(reference) for reference in references]
     classes = _classes(body)
     if not classes:
         chart.flags.add("encounter_class_unknown")
@@ -152,7 +154,7 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
         when,
         _end(period, path, when, chart),
         classes,
-        (*concepts, *encounter_diagnosis_concepts(body)),
+        (*concepts, *encounter_diagnosis_concepts(body), *contained_reasons(references, resource, chart)),
         frozenset(target for target in targets if target),
         _contact(resource, when, chart),
         bool(stay) and _from_elsewhere(stay),
@@ -218,7 +220,7 @@ def _contact(resource: Resource, when: DateRange, chart: Chart) -> Contact | Non
     certainty = _service(services, resource, chart) or _place(resource, chart)
     if certainty:
         return Contact(certainty[0], certainty[1], when)
-    if "admission_neurology" in roles:
+    if roles & {"admission_neurology", "specialty_neurology"}:
         return Contact("M5.4", "coded", when)
     if neurology.names_neurology(words_of(kinds)):
         return Contact("M5.4", "text", when)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fhir_mapping import neurology
 from fhir_mapping.chart import words_of
-from fhir_mapping.conditions import reason_roles
+from fhir_mapping.conditions import contained_reasons, reason_roles
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.elements import Unreadable, concept_of, date_at, obj, objs, start_of, status, text
 from fhir_mapping.releases import REQUEST_OCCURRENCE, order_details, reasons, request_code, task_performers
@@ -70,7 +70,7 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
         return None
     aim, evidence = _aim(resource, chart)
     concepts, references = reasons(body)
-    why = reason_roles(concepts, chart)
+    why = reason_roles([*concepts, *contained_reasons(references, resource, chart)], chart)
     parent = "referral_generic" in chart.roles_of([request_code(body)])  # of an order that says to whom
     if aim == "none" and not parent and not any(role.startswith("iess_") for role in why) and not references:
         return None

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from fhir_mapping.chart import Milestone, words_of
-from fhir_mapping.conditions import OTHER_STEROID_USE, reason_roles
+from fhir_mapping.conditions import OTHER_STEROID_USE, contained_reasons, reason_roles
 from fhir_mapping.dates import DateRange, earliest
 from fhir_mapping.dosage import Amount, amount_of, given_mg, is_local
 from fhir_mapping.elements import concept_of, obj, objs, start_of, status, text
@@ -137,7 +137,7 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
     if found[0] == "acth" and 0 < amount.mg_per_day <= _STIMULATION_TEST_MG:
         return None  # a stimulation test under another name
     codes, references = reasons(body)
-    why = reason_roles(codes, chart)
+    why = reason_roles([*codes, *contained_reasons(references, resource, chart)], chart)
     if found[0] == "oral_steroid" and _for_another_illness(codes, references, resource, chart):
         return None
     targets = (chart.same_target(item) for item in references)
