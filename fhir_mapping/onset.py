@@ -73,6 +73,9 @@ _DATE = re.compile(r"\b\d{4}-\d{2}(?:-\d{2})?\b")
 #: "for 2 weeks" tells how long, not how old.
 _DURATION = re.compile(r"\b(?:for|since|last|past|x)\s+(?:the\s+)?(?:last\s+|past\s+)?$", re.IGNORECASE)
 
+#: "since 4 months of age" tells how old, after all.
+_OF_AGE = re.compile(r"\s*(?:of\s+age|old)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Onset:
@@ -150,13 +153,17 @@ def _of_string(value: object, birth: DateRange | None, timezone: str) -> Onset |
     dated = _DATE.search(words)
     if dated:
         return Onset(parse(dated.group(), timezone), "M0.5", "low")
-    found = _AGE.search(words)
-    if found is None or birth is None or _DURATION.search(words[: found.start()]):
+    found = next((age for age in _AGE.finditer(words) if not _tells_how_long(words, age)), None)
+    if found is None or birth is None:
         return None
     unit = _UNITS[found[3].lower()]
     first = _spoken(found[1])
     last = _spoken(found[2]) if found[2] else first
     return Onset(_range(_days_of(first, unit, birth)[0], _days_of(last, unit, birth)[1]), "M0.5", "low")
+
+
+def _tells_how_long(words: str, age: re.Match[str]) -> bool:
+    return bool(_DURATION.search(words[: age.start()])) and not _OF_AGE.match(words, age.end())
 
 
 def _spoken(word: str) -> float:

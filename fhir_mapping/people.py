@@ -208,10 +208,10 @@ def language_of(chart: Chart) -> str:
     for patient in chart.patients:
         spoken = objs(patient.body.get("communication"))
         preferred = [item for item in spoken if item.get("preferred") is True]
-        chosen = preferred or (spoken if len(spoken) == 1 else [])
-        tags = [tag for tag in (_tag(obj(item.get("language"))) for item in chosen) if tag]
-        if tags:
-            return tags[0]
+        tags = [_tag(obj(item.get("language"))) for item in preferred or spoken]
+        readable = [tag for tag in tags if tag]
+        if readable and (preferred or len(set(tags)) == 1):  # en and en-US are one language
+            return readable[0]
         if len(spoken) > 1 and not preferred:
             chart.flags.add("language_ambiguous")
     return "unknown"
