@@ -40,7 +40,7 @@ def read_appointment(resource: Resource, chart: Chart, neurology_orders: frozens
     orders = frozenset(
         target[1]
         for name in ("basedOn", "incomingReferral")
-        for target in (chart.same_target(item) for item in objs(body.get(name)))
+        for target in (chart.same_target(item, "ServiceRequest") for item in objs(body.get(name)))
         if target
     )
     certainty = _certainty(resource, chart) or ("coded" if orders & neurology_orders else None)

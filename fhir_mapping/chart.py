@@ -194,11 +194,11 @@ class Chart:
                 )
         return None
 
-    def same_target(self, reference: object) -> tuple[str, str] | None:
-        """(type, id) that a reference names: by an identifier what the infant's record has, else here or not."""
+    def same_target(self, reference: object, *types: str) -> tuple[str, str] | None:
+        """(type, id) that a reference names, here or not; by an identifier, what of these types the record has."""
         target = reference_target(obj(reference))
         if target is not None and target.id.startswith("?"):
-            target = next(self._identified.find(target, sorted(self.record.resources)), None)
+            target = next(self._identified.find(target, types), None)
         return (target.type, target.id) if target else None
 
     # Codes ---------------------------------------------------------------------------------------------------

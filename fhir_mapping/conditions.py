@@ -83,7 +83,7 @@ def read_diagnosis(resource: Resource, chart: Chart) -> Diagnosis | None:
     problems: list[Unreadable] = []
     asserted = _asserted(body, chart, problems)
     recorded = _lenient(body.get("recordedDate"), "Condition.recordedDate", chart, problems)
-    encounter = chart.same_target(body.get("encounter") or body.get("context"))
+    encounter = chart.same_target(body.get("encounter") or body.get("context"), "Encounter")
     if _later(asserted, recorded, encounter, chart):
         chart.flags.add("date_after_horizon")
         return None

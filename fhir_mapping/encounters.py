@@ -144,7 +144,7 @@ def read_visit(resource: Resource, chart: Chart) -> Visit | None:
         return None
     concepts, references = reasons(body)
     references += encounter_diagnoses(body)
-    targets = [chart.same_target(reference) for reference in references]
+    targets = [chart.same_target(reference, "Condition") for reference in references]
     classes = _classes(body)
     if not classes:
         chart.flags.add("encounter_class_unknown")

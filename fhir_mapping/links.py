@@ -60,10 +60,11 @@ def _named_by(contact: Milestone, facts: Facts, chart: Chart) -> set[str]:
     named = {
         target[1]
         for name in ("basedOn", "incomingReferral")
-        for target in (chart.same_target(item) for item in objs(body.get(name)))
+        for target in (chart.same_target(item, "ServiceRequest") for item in objs(body.get(name)))
         if target
     }
-    appointments = {target[1] for target in (chart.same_target(i) for i in objs(body.get("appointment"))) if target}
+    booked = (chart.same_target(item, "Appointment") for item in objs(body.get("appointment")))
+    appointments = {target[1] for target in booked if target}
     for item in facts.appointments:
         if item.resource.id in appointments:
             named |= item.orders

@@ -116,11 +116,11 @@ def read_onset_report(resource: Resource, chart: Chart) -> OnsetReport | None:
         onset = read_onset(dict([value]), chart.birth, chart.timezone, lambda _: chart.flags.add("onset_unreadable"))
         if onset is None:
             continue
-        about = (chart.same_target(item) for item in objs(body.get("focus")))
+        about = (chart.same_target(item, "Condition") for item in objs(body.get("focus")))
         return OnsetReport(
             resource,
             replace(onset, rule=rule),
-            chart.same_target(obj(body.get("encounter"))),
+            chart.same_target(obj(body.get("encounter")), "Encounter"),
             frozenset(target for target in about if target),
         )
     return None

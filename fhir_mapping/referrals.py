@@ -79,11 +79,11 @@ def read_order(resource: Resource, chart: Chart) -> Order | None:
             chart.flags.add("referral_status_unknown")
         return None
     authored = _authored(body, chart)
-    encounter = chart.same_target(body.get("encounter") or body.get("context"))
+    encounter = chart.same_target(body.get("encounter") or body.get("context"), "Encounter")
     if chart.after_horizon(authored) or (authored is None and encounter and encounter[1] in chart.future_visits):
         chart.flags.add("date_after_horizon")
         return None  # not asked yet on that day
-    targets = (chart.same_target(reference) for reference in references)
+    targets = (chart.same_target(reference, "Condition") for reference in references)
     return Order(
         resource,
         aim,
@@ -230,7 +230,7 @@ def _alike(order: Order, other: Order) -> bool:
 def _named_orders(value: object, holder: Resource, chart: Chart) -> list[str]:
     names: list[str] = []
     for reference in objs(value):
-        target = chart.same_target(reference)
+        target = chart.same_target(reference, "ServiceRequest")
         if target is None:
             resolved = chart.resolve(reference, holder, "ServiceRequest")
             names += [resolved.id] if resolved is not None and resolved.type == "ServiceRequest" else []

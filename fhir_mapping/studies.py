@@ -66,7 +66,7 @@ def _read(
         return None
     if status(body) not in done:
         return None
-    encounter = chart.same_target(encounter_reference(body))
+    encounter = chart.same_target(encounter_reference(body), "Encounter")
     at_visit = visits_when.get(encounter[1]) if encounter else None
     try:
         told = start_of(body, resource.type, names, chart.timezone)

@@ -140,7 +140,7 @@ def read_dose(resource: Resource, chart: Chart) -> Dose | None:
     why = reason_roles([*codes, *contained_reasons(references, resource, chart)], chart)
     if found[0] == "oral_steroid" and _for_another_illness(codes, references, resource, chart):
         return None
-    targets = (chart.same_target(item) for item in references)
+    targets = (chart.same_target(item, "Condition") for item in references)
     return Dose(
         resource,
         found[0],
@@ -172,7 +172,7 @@ def _for_another_illness(codes: Sequence[Json], references: Sequence[Json], hold
 
 def _order_of(body: Json, chart: Chart) -> tuple[str, str] | None:
     for reference in (*objs(body.get("request")), *objs(body.get("authorizingPrescription"))):
-        target = chart.same_target(reference)
+        target = chart.same_target(reference, "MedicationRequest")
         if target:
             return target
     return None
