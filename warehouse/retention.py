@@ -37,11 +37,16 @@ class Person:
 
 
 def person(engine: Engine, source: str, infant: str) -> Person:
-    """The infant with all records merged into them, before they are erased. Raises InfantUnknown."""
+    """The infant with all records merged into them, before they are erased.
+
+    Of who was erased before, only the Patient is known: later pulls land them again. Raises InfantUnknown.
+    """
     with translated(source), engine.connect() as connection:
         members = sorted(state.linked(connection, source, [infant]))
         owners = _owner_keys(connection, source, members)
         resources = frozenset(_names(connection, source, members, owners))
+        if not resources and _erased_before(connection, source, infant):
+            resources = frozenset([f"Patient/{infant}"])
     if not resources:
         raise _unknown(source)
     return Person(frozenset(members), frozenset(owners), resources)
@@ -53,12 +58,23 @@ def _unknown(source: str) -> InfantUnknown:
     )
 
 
+def _erased_before(connection: Connection, source: str, infant: str) -> bool:
+    found = connection.execute(
+        text(
+            "SELECT 1 FROM ops.erasure WHERE source = :source "
+            "AND owner_hash = encode(sha256(convert_to(salt || :name, 'UTF8')), 'hex')"
+        ),
+        {"source": source, "name": f"Patient/{infant}"},
+    )
+    return found.first() is not None
+
+
 def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: datetime, reason: str) -> Erasure:
     """Remove an infant, with all records merged into them, from every table, and keep them from coming back.
 
     What is staged of the source goes as a whole, to be staged again without the infant. Counts in the ledger and in
     published aggregates stay. Landed files are another matter (`pipeline.erasure`).
-    `reason` must hold no PHI. Raises InfantUnknown.
+    `reason` must hold no PHI. Who was erased before is left as erased. Raises InfantUnknown.
     """
     with translated(source), engine.begin() as connection:
         connection.execute(_LOCK)
@@ -68,6 +84,8 @@ def erase(engine: Engine, source: str, infant: str, *, hash_key: bytes, at: date
         names = sorted({*owners, *_names(connection, source, members, owners)})
         deleted = _delete(connection, source, members, owners)
         if not sum(deleted.values()):
+            if _erased_before(connection, source, infant):
+                return Erasure(0, {})
             raise _unknown(source)
         # A salt that can't be guessed without the key; the hashes under it need the key no more.
         salt = hmac.new(hash_key, f"salt\0{owners[0]}".encode(), "sha256").hexdigest()[:32]

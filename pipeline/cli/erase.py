@@ -36,7 +36,10 @@ def command(
     if json:
         show_json(asdict(done))
         return
-    out.print(table("Erased", ("table", "rows"), list(done.rows.items())))
-    out.print(f"{done.patients} Patient records of one infant are erased, and later pulls can't bring them back.")
+    if not done.patients:
+        out.print("The infant was erased before; the warehouse holds nothing of them.")
+    else:
+        out.print(table("Erased", ("table", "rows"), list(done.rows.items())))
+        out.print(f"{done.patients} Patient records of one infant are erased, and later pulls can't bring them back.")
     if done.landed_lines:
         out.print(f"{sum(done.landed_lines.values())} lines of {len(done.landed_lines)} landed pulls are gone too.")

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
 from fhir_mapping.model import Quarantined
+from pipeline.erasure import without
 from tests.warehouse.conftest import HASH_KEY, Pull, condition, patient, resource, stage, visit
 from warehouse import keys, quarantine, state
 from warehouse.errors import HashKeyChanged, InfantUnknown, StagingStale
+from warehouse.fingerprint import warehouse_hash
 from warehouse.keys import infant_key
 from warehouse.load import LoadReport, load
-from warehouse.retention import erase, purge, record_purge
+from warehouse.retention import Erasure, erase, person, purge, record_purge
 from warehouse.schema.base import tables
 
 pytestmark = pytest.mark.integration
@@ -90,6 +93,21 @@ def test_an_erased_infant_is_nowhere_and_does_not_come_back(run: Run, warehouse_
     }
     with warehouse_engine.connect() as connection:
         assert list(state.timelines(connection)["infant"]) == ["kept"]
+
+
+def test_who_was_erased_can_be_taken_out_of_what_later_pulls_land(run: Run, warehouse_engine: Engine) -> None:
+    run(cohort())
+    erase(warehouse_engine, "north", "erasable", hash_key=HASH_KEY, at=AT, reason="asked")
+    run(replace(cohort("20260106T000000Z"), quarantined=[]))
+    before = warehouse_hash(warehouse_engine)
+    change = without(person(warehouse_engine, "north", "erasable"))
+    landed = [item for item in cohort().resources if item.id != "erasable-eeg"]  # which names an identifier alone
+    gone = [item.id for item in landed if change(orjson.dumps(item.body) + b"\n") is None]
+    assert gone == ["erasable", "c-erasable", "e-erasable"]
+    assert erase(warehouse_engine, "north", "erasable", hash_key=HASH_KEY, at=AT, reason="asked") == Erasure(0, {})
+    assert warehouse_hash(warehouse_engine) == before
+    with pytest.raises(InfantUnknown):
+        person(warehouse_engine, "south", "erasable")
 
 
 def test_the_planner_forgets_who_was_erased_and_what_was_purged(
